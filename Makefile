@@ -1,0 +1,117 @@
+# make        builds build/ngx_cred_module.so for the nginx of this machine
+# make help   names the other targets
+
+SHELL     = /bin/bash
+
+NGINX_SRC = /usr/share/nginx/src
+NGINX     = nginx
+JOBS      = $(shell nproc)
+TESTS     = t/*.t
+
+PERL5     = build/perl5/Test/Nginx/Socket.pm
+SOURCE    = build/src/nginx/configure
+SCRIPTS   = $(wildcard src/lua/*.lua)
+PROVE     = prove -j$(JOBS) -It/lib -Ibuild/perl5
+
+ASAN      = -fsanitize=address,undefined -fno-omit-frame-pointer
+ASAN_WITH = --with-debug --with-compat --with-threads --with-http_v2_module \
+            --with-http_ssl_module --with-http_realip_module \
+            --with-http_auth_request_module
+
+
+all: build/nginx/objs/Makefile
+	@util/embed build/nginx/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@$(MAKE) -C build/nginx -f objs/Makefile --no-print-directory -j$(JOBS) \
+		modules
+	@cp -u build/nginx/objs/ngx_http_cred_module.so build/ngx_cred_module.so
+
+build/nginx/objs/Makefile: config
+	@. $(NGINX_SRC)/conf_flags \
+	&& util/configure $(NGINX_SRC) build/nginx "$${NGX_CONF_FLAGS[@]}" \
+		--with-cc-opt=-O2 --add-dynamic-module=$(CURDIR)
+
+demo:
+	@util/install-deps build demo
+	@$(MAKE) --no-print-directory all
+	@util/demo
+
+test: test-deps
+	@$(MAKE) --no-print-directory all unit
+	$(PROVE) $(TESTS)
+
+unit:
+	@$(MAKE) --no-print-directory -C t/unit
+
+test-asan: test-deps asan
+	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
+	CRED_MODULE=$(CURDIR)/build/asan/objs/ngx_http_cred_module.so \
+	$(PROVE) $(TESTS)
+
+test-chaos: test-deps
+	@$(MAKE) --no-print-directory all
+	t/chaos/run full
+
+test-deps:
+	@util/install-deps build test
+	@$(MAKE) --no-print-directory $(PERL5)
+
+bench:
+	@util/install-deps build demo
+	@$(MAKE) --no-print-directory all
+	bench/run
+
+asan: build/asan/objs/Makefile
+	@util/embed build/asan/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@echo "building nginx and the module with sanitizers in build/asan"
+	@$(MAKE) -C build/asan -f objs/Makefile --no-print-directory -j$(JOBS) \
+		binary modules > build/asan/make.log \
+	|| { tail -n 40 build/asan/make.log; exit 1; }
+
+build/asan/objs/Makefile: $(SOURCE) config
+	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
+		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
+		--with-ld-opt="$(ASAN)" --add-dynamic-module=$(CURDIR)
+
+static: build/static/objs/Makefile
+	@util/embed build/static/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@echo "building nginx with the module linked in, in build/static"
+	@$(MAKE) -C build/static -f objs/Makefile --no-print-directory -j$(JOBS) \
+		binary > build/static/make.log \
+	|| { tail -n 40 build/static/make.log; exit 1; }
+	build/static/objs/nginx -V
+
+build/static/objs/Makefile: $(SOURCE) config
+	@util/configure $(abspath $(<D)) build/static --add-module=$(CURDIR)
+
+# nginx as Debian patches it
+
+$(SOURCE):
+	@util/install-deps build source
+	@rm -rf build/src
+	@util/fetch deb-src . nginx build/src
+	@mv build/src/nginx-*/ build/src/nginx
+
+# Test::Nginx, which only the newest suite has
+
+$(PERL5):
+	@util/fetch deb unstable libtest-nginx-perl build/deb
+	@mkdir -p build/perl5
+	@dpkg-deb --fsys-tarfile build/deb/libtest-nginx-perl_*.deb \
+	| tar -x -m -C build/perl5 --strip-components=4 ./usr/share/perl5
+
+clean:
+	rm -rf build
+
+help:
+	@echo "make             build/ngx_cred_module.so for this machine's nginx"
+	@echo "make demo        delete one credential of each API, end to end"
+	@echo "make test        all tests; TESTS=t/FILE.t for one file"
+	@echo "make test-asan   the same with nginx and module under sanitizers"
+	@echo "make test-chaos  nothing may be lost while processes are killed"
+	@echo "make unit        the pure parts, outside of nginx"
+	@echo "make static      nginx with the module linked in"
+	@echo "make bench       figures"
+	@echo "make clean       removes build/"
+
+.PHONY: all demo test unit test-asan test-chaos test-deps bench asan static \
+	clean help

@@ -1,0 +1,385 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <jansson.h>
+#include <ngx_cred_api.h>
+
+
+static size_t ngx_cred_api_utf8_char(u_char *p, u_char *last,
+    ngx_uint_t *bad);
+
+
+ngx_cred_api_t  *ngx_cred_apis[] = {
+    &ngx_cred_apinizer,
+    &ngx_cred_iam,
+    &ngx_cred_deepset,
+    &ngx_cred_thousandeyes,
+    &ngx_cred_alloy,
+    NULL
+};
+
+
+ngx_str_t  ngx_cred_api_challenge = ngx_string("Bearer");
+ngx_str_t  ngx_cred_api_retry = ngx_string("1");
+
+
+ngx_int_t
+ngx_cred_api_prefix(ngx_str_t *rest, const char *prefix)
+{
+    size_t  len;
+
+    len = ngx_strlen(prefix);
+
+    if (rest->len < len || ngx_memcmp(rest->data, prefix, len) != 0) {
+        return NGX_DECLINED;
+    }
+
+    rest->data += len;
+    rest->len -= len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_api_segment(ngx_str_t *rest, ngx_str_t *segment)
+{
+    u_char  *p, *last;
+
+    last = rest->data + rest->len;
+
+    p = ngx_strlchr(rest->data, last, '/');
+
+    if (p == NULL) {
+        p = last;
+    }
+
+    if (p == rest->data) {
+        return NGX_DECLINED;
+    }
+
+    segment->data = rest->data;
+    segment->len = p - rest->data;
+
+    rest->data = p;
+    rest->len = last - p;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_api_end(ngx_str_t *rest)
+{
+    if (rest->len == 0 || (rest->len == 1 && rest->data[0] == '/')) {
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_cred_api_header(ngx_cred_view_t *view, ngx_uint_t n, ngx_str_t *value)
+{
+    if (view->nheaders[n] != 1 || view->headers[n].len == 0) {
+        return NGX_DECLINED;
+    }
+
+    *value = view->headers[n];
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_api_scheme(ngx_str_t *value, const char *scheme, ngx_str_t *rest)
+{
+    size_t   len;
+    u_char  *p, *last;
+
+    len = ngx_strlen(scheme);
+
+    if (value->len < len
+        || ngx_strncasecmp(value->data, (u_char *) scheme, len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    p = value->data + len;
+    last = value->data + value->len;
+
+    if (p < last && *p != ' ') {
+        return NGX_DECLINED;
+    }
+
+    while (p < last && *p == ' ') {
+        p++;
+    }
+
+    while (last > p && last[-1] == ' ') {
+        last--;
+    }
+
+    rest->data = p;
+    rest->len = last - p;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_api_token(ngx_str_t *token)
+{
+    size_t  i;
+
+    if (token->len == 0) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < token->len; i++) {
+        if (token->data[i] <= 0x20 || token->data[i] >= 0x7f) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_api_bearer(ngx_cred_view_t *view, ngx_uint_t n, ngx_str_t *token)
+{
+    ngx_str_t  value;
+
+    if (ngx_cred_api_header(view, n, &value) != NGX_OK
+        || ngx_cred_api_scheme(&value, "Bearer", token) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_cred_api_token(token);
+}
+
+
+ngx_cred_check_e
+ngx_cred_api_check(ngx_str_t *id)
+{
+    size_t  i;
+
+    if (id->len > NGX_CRED_API_ID_LEN) {
+        return NGX_CRED_CHECK_ABSENT;
+    }
+
+    for (i = 0; i < id->len; i++) {
+        if (id->data[i] < 0x20 || id->data[i] == 0x7f) {
+            return NGX_CRED_CHECK_ABSENT;
+        }
+    }
+
+    return NGX_CRED_CHECK_ALL;
+}
+
+
+void
+ngx_cred_api_extra(ngx_cred_answer_t *answer, const char *key,
+    ngx_str_t *value)
+{
+    ngx_keyval_t  *kv;
+
+    kv = &answer->extra[answer->nextra++];
+
+    kv->key.data = (u_char *) key;
+    kv->key.len = ngx_strlen(key);
+    kv->value = *value;
+}
+
+
+ngx_int_t
+ngx_cred_api_utf8(ngx_pool_t *pool, ngx_str_t *src, ngx_str_t *dst)
+{
+    u_char      *p, *d, *last;
+    size_t       len;
+    ngx_uint_t   bad;
+
+    p = src->data;
+    last = src->data + src->len;
+
+    for (bad = 0; p < last && !bad; p += len) {
+        len = ngx_cred_api_utf8_char(p, last, &bad);
+    }
+
+    if (!bad) {
+        *dst = *src;
+        return NGX_OK;
+    }
+
+    d = ngx_pnalloc(pool, src->len * (sizeof("\xef\xbf\xbd") - 1));
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->data = d;
+
+    for (p = src->data; p < last; p += len) {
+        len = ngx_cred_api_utf8_char(p, last, &bad);
+
+        if (bad) {
+            d = ngx_cpymem(d, "\xef\xbf\xbd", sizeof("\xef\xbf\xbd") - 1);
+
+        } else {
+            d = ngx_cpymem(d, p, len);
+        }
+    }
+
+    dst->len = d - dst->data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The length of the character at "p", or, if it is bad, of the longest part of
+ * it that could have been the beginning of one: that makes one U+FFFD.
+ */
+
+static size_t
+ngx_cred_api_utf8_char(u_char *p, u_char *last, ngx_uint_t *bad)
+{
+    u_char  c, min, max;
+    size_t  n, len;
+
+    c = *p;
+    min = 0x80;
+    max = 0xbf;
+    *bad = 0;
+
+    if (c < 0x80) {
+        return 1;
+    }
+
+    if (c >= 0xc2 && c <= 0xdf) {
+        len = 2;
+
+    } else if (c >= 0xe0 && c <= 0xef) {
+        len = 3;
+
+        if (c == 0xe0) {
+            min = 0xa0;     /* overlong */
+
+        } else if (c == 0xed) {
+            max = 0x9f;     /* surrogates */
+        }
+
+    } else if (c >= 0xf0 && c <= 0xf4) {
+        len = 4;
+
+        if (c == 0xf0) {
+            min = 0x90;     /* overlong */
+
+        } else if (c == 0xf4) {
+            max = 0x8f;     /* above U+10FFFF */
+        }
+
+    } else {
+        *bad = 1;
+        return 1;
+    }
+
+    for (n = 1; n < len; n++) {
+
+        if (p + n == last || p[n] < min || p[n] > max) {
+            *bad = 1;
+            return n;
+        }
+
+        min = 0x80;
+        max = 0xbf;
+    }
+
+    return len;
+}
+
+
+json_t *
+ngx_cred_api_string(ngx_cred_view_t *view, ngx_str_t *s)
+{
+    json_t     *json;
+    ngx_str_t   utf8;
+
+    json = json_stringn((char *) s->data, s->len);
+
+    if (json != NULL) {
+        return json;
+    }
+
+    if (ngx_cred_api_utf8(view->pool, s, &utf8) != NGX_OK) {
+        return NULL;
+    }
+
+    return json_stringn((char *) utf8.data, utf8.len);
+}
+
+
+u_char *
+ngx_cred_api_quote(ngx_cred_view_t *view, u_char *dst, ngx_str_t *s)
+{
+    size_t   len;
+    json_t  *json;
+
+    json = ngx_cred_api_string(view, s);
+    if (json == NULL) {
+        return NULL;
+    }
+
+    len = json_dumpb(json, (char *) dst, NGX_CRED_API_QUOTED_LEN(s->len),
+                     JSON_ENCODE_ANY);
+    json_decref(json);
+
+    return len ? dst + len : NULL;
+}
+
+
+ngx_int_t
+ngx_cred_api_json(ngx_pool_t *pool, json_t *json, ngx_str_t *out)
+{
+    size_t  size;
+
+    if (json == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = json_dumpb(json, NULL, 0, JSON_COMPACT);
+
+    if (size == 0) {
+        goto failed;
+    }
+
+    out->data = ngx_pnalloc(pool, size);
+    if (out->data == NULL) {
+        goto failed;
+    }
+
+    out->len = json_dumpb(json, (char *) out->data, size, JSON_COMPACT);
+
+    if (out->len != size) {
+        goto failed;
+    }
+
+    json_decref(json);
+
+    return NGX_OK;
+
+failed:
+
+    json_decref(json);
+
+    return NGX_ERROR;
+}

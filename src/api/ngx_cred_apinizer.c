@@ -1,0 +1,282 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <jansson.h>
+#include <ngx_cred_api.h>
+
+
+static ngx_int_t ngx_cred_apinizer_route(ngx_str_t *uri,
+    ngx_cred_route_t *route);
+static ngx_int_t ngx_cred_apinizer_identify(ngx_cred_view_t *view,
+    ngx_cred_params_t *params);
+static ngx_int_t ngx_cred_apinizer_answer(ngx_cred_view_t *view,
+    ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static ngx_int_t ngx_cred_apinizer_deleted(ngx_cred_view_t *view,
+    ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static u_char *ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
+    ngx_cred_receipt_t *receipt);
+static ngx_int_t ngx_cred_apinizer_error(ngx_cred_view_t *view,
+    ngx_cred_answer_t *answer, const char *error, const char *format,
+    ngx_str_t *name);
+
+
+ngx_cred_api_t  ngx_cred_apinizer = {
+    ngx_string("apinizer"),
+    NGX_HTTP_DELETE,
+    { ngx_string("authorization"), ngx_null_string },
+    { 0, ngx_null_string, 1, 0 },
+    0,
+    0,
+    ngx_cred_apinizer_route,
+    ngx_cred_apinizer_identify,
+    ngx_cred_apinizer_answer
+};
+
+
+/* the answer to an accepted delete is written piece by piece: it is hot */
+
+static ngx_str_t  ngx_cred_apinizer_done = ngx_string(
+    "{\"success\":true,\"deploymentResult\":{\"success\":true,"
+    "\"message\":\"Undeployment completed successfully\","
+    "\"environmentResults\":[");
+
+static ngx_str_t  ngx_cred_apinizer_pending = ngx_string(
+    "{\"success\":true,\"deploymentResult\":{\"success\":false,"
+    "\"message\":\"Undeployment is pending in %ui of %ui environments\","
+    "\"environmentResults\":[");
+
+static ngx_str_t  ngx_cred_apinizer_end = ngx_string("]}}");
+
+static ngx_str_t  ngx_cred_apinizer_name =
+    ngx_string("{\"environmentName\":");
+
+static ngx_str_t  ngx_cred_apinizer_undeployed =
+    ngx_string(",\"success\":true,\"message\":\"Undeployed successfully\"},");
+
+static ngx_str_t  ngx_cred_apinizer_reasons[] = {
+    ngx_string(",\"success\":false,\"message\":\"Environment did not answer "
+               "in time, undeployment will be retried\"},"),
+    ngx_string(",\"success\":false,\"message\":\"Environment is unreachable, "
+               "undeployment will be retried\"},"),
+    ngx_string(",\"success\":false,\"message\":\"Environment refused the "
+               "undeployment, undeployment will be retried\"},")
+};
+
+
+/* /apiops/projects/{projectName}/credentials/{username}/ */
+
+static ngx_int_t
+ngx_cred_apinizer_route(ngx_str_t *uri, ngx_cred_route_t *route)
+{
+    ngx_str_t  rest;
+
+    rest = *uri;
+
+    if (ngx_cred_api_prefix(&rest, "/apiops/projects/") != NGX_OK
+        || ngx_cred_api_segment(&rest, &route->scope) != NGX_OK
+        || ngx_cred_api_prefix(&rest, "/credentials/") != NGX_OK
+        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_cred_api_end(&rest);
+}
+
+
+static ngx_int_t
+ngx_cred_apinizer_identify(ngx_cred_view_t *view, ngx_cred_params_t *params)
+{
+    if (ngx_cred_api_bearer(view, 0, &params->token) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    params->scope = view->route.scope;
+    params->id = view->route.id;
+    params->check = ngx_cred_api_check(&params->id);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_apinizer_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
+    ngx_cred_answer_t *answer)
+{
+    ngx_str_set(&answer->content_type, "application/json;charset=UTF-8");
+
+    switch (outcome->result) {
+
+    case NGX_CRED_DELETED:
+    case NGX_CRED_RESUMED:
+        answer->status = NGX_HTTP_OK;
+        return ngx_cred_apinizer_deleted(view, outcome, answer);
+
+    case NGX_CRED_UNAUTHORIZED:
+        answer->status = NGX_HTTP_UNAUTHORIZED;
+        ngx_cred_api_extra(answer, "WWW-Authenticate",
+                           &ngx_cred_api_challenge);
+        ngx_str_set(&answer->body,
+                    "{\"error\":\"unauthorized_client\","
+                    "\"error_description\":\"Invalid token\"}");
+        return NGX_OK;
+
+    case NGX_CRED_SCOPE_NOT_FOUND:
+        answer->status = NGX_HTTP_NOT_FOUND;
+        return ngx_cred_apinizer_error(view, answer, "not_found",
+                                       "Project(%V) was not found or user "
+                                       "does not have privilege to access it!",
+                                       &view->route.scope);
+
+    case NGX_CRED_FORBIDDEN:
+        answer->status = NGX_HTTP_FORBIDDEN;
+        ngx_str_set(&answer->body,
+                    "{\"error\":\"forbidden\",\"error_description\":"
+                    "\"You do not have permission to perform this action\"}");
+        return NGX_OK;
+
+    case NGX_CRED_NOT_FOUND:
+        answer->status = NGX_HTTP_BAD_REQUEST;
+        return ngx_cred_apinizer_error(view, answer, "bad_request",
+                                       "Credential (username: %V) was not "
+                                       "found!",
+                                       &view->route.id);
+
+    default: /* NGX_CRED_UNAVAILABLE */
+        answer->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        ngx_cred_api_extra(answer, "Retry-After", &ngx_cred_api_retry);
+        ngx_str_set(&answer->body,
+                    "{\"error\":\"server_error\",\"error_description\":"
+                    "\"An unexpected error occurred. "
+                    "Please try again later.\"}");
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
+    ngx_cred_answer_t *answer)
+{
+    u_char              *p;
+    size_t               size;
+    ngx_str_t           *text;
+    ngx_uint_t           i, n, npending;
+    ngx_cred_receipt_t  *receipt;
+
+    receipt = outcome->receipts;
+    size = ngx_cred_apinizer_done.len + ngx_cred_apinizer_pending.len
+           + 2 * NGX_INT_T_LEN + ngx_cred_apinizer_end.len;
+    n = 0;
+    npending = 0;
+
+    for (i = 0; i < outcome->nreceipts; i++) {
+
+        if (receipt[i].state == NGX_CRED_UNREGISTERED) {
+            continue;
+        }
+
+        text = &ngx_cred_apinizer_undeployed;
+
+        if (receipt[i].state == NGX_CRED_PENDING) {
+            text = &ngx_cred_apinizer_reasons[receipt[i].reason];
+            npending++;
+        }
+
+        size += ngx_cred_apinizer_name.len
+                + NGX_CRED_API_QUOTED_LEN(receipt[i].name.len) + text->len;
+        n++;
+    }
+
+    p = ngx_pnalloc(view->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    answer->body.data = p;
+
+    if (npending) {
+        p = ngx_sprintf(p, (char *) ngx_cred_apinizer_pending.data, npending,
+                        n);
+
+    } else {
+        p = ngx_cpymem(p, ngx_cred_apinizer_done.data,
+                       ngx_cred_apinizer_done.len);
+    }
+
+    for (i = 0; i < outcome->nreceipts; i++) {
+
+        if (receipt[i].state == NGX_CRED_UNREGISTERED) {
+            continue;
+        }
+
+        p = ngx_cred_apinizer_environment(view, p, &receipt[i]);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (n) {
+        p--;    /* the last comma */
+    }
+
+    p = ngx_cpymem(p, ngx_cred_apinizer_end.data, ngx_cred_apinizer_end.len);
+
+    answer->body.len = p - answer->body.data;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
+    ngx_cred_receipt_t *receipt)
+{
+    ngx_str_t  *text;
+
+    p = ngx_cpymem(p, ngx_cred_apinizer_name.data, ngx_cred_apinizer_name.len);
+
+    p = ngx_cred_api_quote(view, p, &receipt->name);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    if (receipt->state == NGX_CRED_PENDING) {
+        text = &ngx_cred_apinizer_reasons[receipt->reason];
+
+    } else {
+        text = &ngx_cred_apinizer_undeployed;
+    }
+
+    return ngx_cpymem(p, text->data, text->len);
+}
+
+
+static ngx_int_t
+ngx_cred_apinizer_error(ngx_cred_view_t *view, ngx_cred_answer_t *answer,
+    const char *error, const char *format, ngx_str_t *name)
+{
+    ngx_str_t  description;
+
+    description.data = ngx_pnalloc(view->pool, ngx_strlen(format) + name->len);
+    if (description.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    description.len = ngx_sprintf(description.data, format, name)
+                      - description.data;
+
+    return ngx_cred_api_json(view->pool,
+                             json_pack("{s:s,s:o}",
+                                       "error", error, "error_description",
+                                       ngx_cred_api_string(view,
+                                                           &description)),
+                             &answer->body);
+}

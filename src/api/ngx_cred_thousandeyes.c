@@ -1,0 +1,448 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <jansson.h>
+#include <ngx_cred_api.h>
+
+
+#define NGX_CRED_THOUSANDEYES_RATE  240
+
+
+static ngx_int_t ngx_cred_thousandeyes_route(ngx_str_t *uri,
+    ngx_cred_route_t *route);
+static ngx_int_t ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
+    ngx_cred_params_t *params);
+static ngx_int_t ngx_cred_thousandeyes_token(ngx_cred_view_t *view,
+    ngx_cred_params_t *params);
+static ngx_int_t ngx_cred_thousandeyes_body(ngx_cred_view_t *view);
+static ngx_int_t ngx_cred_thousandeyes_aid(ngx_cred_view_t *view,
+    ngx_str_t *aid);
+static ngx_int_t ngx_cred_thousandeyes_decode(ngx_str_t *s);
+static ngx_int_t ngx_cred_thousandeyes_digits(ngx_str_t *s);
+static ngx_int_t ngx_cred_thousandeyes_answer(ngx_cred_view_t *view,
+    ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static ngx_int_t ngx_cred_thousandeyes_number(ngx_cred_view_t *view,
+    ngx_cred_answer_t *answer, const char *key, int64_t n);
+
+
+ngx_cred_api_t  ngx_cred_thousandeyes = {
+    ngx_string("thousandeyes"),
+    NGX_HTTP_POST,
+    { ngx_string("authorization"), ngx_null_string },
+    { NGX_CRED_THOUSANDEYES_RATE, ngx_null_string, 1, 0 },
+    1,
+    0,
+    ngx_cred_thousandeyes_route,
+    ngx_cred_thousandeyes_identify,
+    ngx_cred_thousandeyes_answer
+};
+
+
+static ngx_str_t  ngx_cred_thousandeyes_challenge =
+    ngx_string("Basic realm=\"ThousandEyes API\"");
+static ngx_str_t  ngx_cred_thousandeyes_nosniff = ngx_string("nosniff");
+
+
+/* [/v6]/credentials/{credentialId}/delete[.json] */
+
+static ngx_int_t
+ngx_cred_thousandeyes_route(ngx_str_t *uri, ngx_cred_route_t *route)
+{
+    ngx_str_t  rest;
+
+    rest = *uri;
+
+    (void) ngx_cred_api_prefix(&rest, "/v6");
+
+    if (ngx_cred_api_prefix(&rest, "/credentials/") != NGX_OK
+        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK
+        || ngx_cred_api_prefix(&rest, "/delete") != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (route->id.data[0] == '0'
+        || ngx_cred_thousandeyes_digits(&route->id) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_str_null(&route->scope);
+
+    (void) ngx_cred_api_prefix(&rest, ".json");
+
+    return ngx_cred_api_end(&rest);
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
+    ngx_cred_params_t *params)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_cred_thousandeyes_token(view, params);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    params->id = view->route.id;
+
+    if (ngx_cred_thousandeyes_body(view) != NGX_OK) {
+        params->check = NGX_CRED_CHECK_TOKEN;
+        ngx_str_set(&view->fault,
+                    "{\"errorMessage\":\"Request body must be empty\"}");
+        return NGX_OK;
+    }
+
+    rc = ngx_cred_thousandeyes_aid(view, &params->scope);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        params->check = NGX_CRED_CHECK_TOKEN;
+        ngx_str_set(&view->fault,
+                    "{\"errorMessage\":\"Invalid account group id\"}");
+        return NGX_OK;
+    }
+
+    params->check = ngx_cred_api_check(&params->id);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_token(ngx_cred_view_t *view, ngx_cred_params_t *params)
+{
+    u_char     *p, *last, *colon;
+    ngx_str_t   value, basic, login;
+
+    if (ngx_cred_api_header(view, 0, &value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_cred_api_scheme(&value, "Basic", &basic) != NGX_OK) {
+        return ngx_cred_api_bearer(view, 0, &params->token);
+    }
+
+    /* ngx_decode_base64() reads up to the first "=" and ignores the rest */
+
+    if (basic.len && basic.len % 4 == 0
+        && basic.data[basic.len - 1] == '=')
+    {
+        basic.len--;
+
+        if (basic.data[basic.len - 1] == '=') {
+            basic.len--;
+        }
+    }
+
+    if (ngx_strlchr(basic.data, basic.data + basic.len, '=') != NULL) {
+        return NGX_DECLINED;
+    }
+
+    login.data = ngx_pnalloc(view->pool,
+                             ngx_base64_decoded_length(basic.len));
+    if (login.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_decode_base64(&login, &basic) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    last = login.data + login.len;
+
+    for (p = login.data; p < last; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            return NGX_DECLINED;
+        }
+    }
+
+    colon = ngx_strlchr(login.data, last, ':');
+
+    if (colon == NULL || colon == login.data || colon + 1 == last) {
+        return NGX_DECLINED;
+    }
+
+    params->subject.data = login.data;
+    params->subject.len = colon - login.data;
+
+    params->token.data = colon + 1;
+    params->token.len = last - params->token.data;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK for nothing, null, or an object with nothing in it */
+
+static ngx_int_t
+ngx_cred_thousandeyes_body(ngx_cred_view_t *view)
+{
+    u_char      c;
+    size_t      i, len;
+    u_char      text[sizeof("null") - 1];
+    ngx_uint_t  space;
+
+    if (view->body_long) {
+        return NGX_DECLINED;
+    }
+
+    len = 0;
+    space = 0;
+
+    for (i = 0; i < view->body.len; i++) {
+        c = view->body.data[i];
+
+        if (c == ' ' || c == '\t' || c == CR || c == LF) {
+            space = 1;
+            continue;
+        }
+
+        if (len == sizeof(text) || (space && len && text[0] != '{')) {
+            return NGX_DECLINED;
+        }
+
+        text[len++] = c;
+        space = 0;
+    }
+
+    if (len == 0
+        || (len == 2 && ngx_memcmp(text, "{}", 2) == 0)
+        || (len == 4 && ngx_memcmp(text, "null", 4) == 0))
+    {
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* NGX_OK with "aid" set, or empty without one; NGX_DECLINED if it is bad */
+
+static ngx_int_t
+ngx_cred_thousandeyes_aid(ngx_cred_view_t *view, ngx_str_t *aid)
+{
+    u_char      *p, *last, *end;
+    ngx_str_t    name, value;
+    ngx_uint_t   found;
+
+    ngx_str_null(aid);
+
+    if (view->args.len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pstrdup(view->pool, &view->args);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = p + view->args.len;
+    found = 0;
+
+    for ( /* void */ ; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, '&');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        value.data = ngx_strlchr(p, end, '=');
+        value.data = (value.data == NULL) ? end : value.data + 1;
+        value.len = end - value.data;
+
+        name.data = p;
+        name.len = value.data - p;
+
+        if (name.len && name.data[name.len - 1] == '=') {
+            name.len--;
+        }
+
+        if (ngx_cred_thousandeyes_decode(&name) != NGX_OK
+            || name.len != 3 || ngx_memcmp(name.data, "aid", 3) != 0)
+        {
+            continue;
+        }
+
+        if (found++
+            || ngx_cred_thousandeyes_decode(&value) != NGX_OK
+            || ngx_cred_thousandeyes_digits(&value) != NGX_OK)
+        {
+            return NGX_DECLINED;
+        }
+
+        *aid = value;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_decode(ngx_str_t *s)
+{
+    u_char     *p, *d, *last;
+    ngx_int_t   n;
+
+    p = s->data;
+    d = s->data;
+    last = s->data + s->len;
+
+    while (p < last) {
+
+        if (*p != '%') {
+            *d++ = *p++;
+            continue;
+        }
+
+        if (last - p < 3) {
+            return NGX_DECLINED;
+        }
+
+        n = ngx_hextoi(p + 1, 2);
+        if (n == NGX_ERROR) {
+            return NGX_DECLINED;
+        }
+
+        *d++ = (u_char) n;
+        p += 3;
+    }
+
+    s->len = d - s->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_digits(ngx_str_t *s)
+{
+    size_t  i;
+
+    for (i = 0; i < s->len; i++) {
+        if (s->data[i] < '0' || s->data[i] > '9') {
+            return NGX_DECLINED;
+        }
+    }
+
+    return s->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_answer(ngx_cred_view_t *view,
+    ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer)
+{
+    ngx_str_set(&answer->content_type, "application/json;charset=UTF-8");
+
+    ngx_cred_api_extra(answer, "X-Content-Type-Options",
+                       &ngx_cred_thousandeyes_nosniff);
+
+    if (outcome->rate_limit > 0) {
+
+        if (ngx_cred_thousandeyes_number(view, answer,
+                                         "X-Organization-Rate-Limit-Limit",
+                                         outcome->rate_limit)
+            != NGX_OK
+            || ngx_cred_thousandeyes_number(view, answer,
+                                         "X-Organization-Rate-Limit-Remaining",
+                                         outcome->rate_remaining)
+               != NGX_OK
+            || ngx_cred_thousandeyes_number(view, answer,
+                                            "X-Organization-Rate-Limit-Reset",
+                                            outcome->rate_reset)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    switch (outcome->result) {
+
+    case NGX_CRED_DELETED:
+    case NGX_CRED_RESUMED:
+        answer->status = NGX_HTTP_NO_CONTENT;
+        return NGX_OK;
+
+    case NGX_CRED_UNAUTHORIZED:
+        answer->status = NGX_HTTP_UNAUTHORIZED;
+        ngx_cred_api_extra(answer, "WWW-Authenticate",
+                           &ngx_cred_thousandeyes_challenge);
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Invalid credentials provided or "
+                    "account is locked\"}");
+        return NGX_OK;
+
+    case NGX_CRED_INVALID:
+        answer->status = NGX_HTTP_BAD_REQUEST;
+        answer->body = view->fault;
+        return NGX_OK;
+
+    case NGX_CRED_SCOPE_NOT_FOUND:
+        answer->status = NGX_HTTP_BAD_REQUEST;
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Invalid account group id\"}");
+        return NGX_OK;
+
+    case NGX_CRED_RATE_LIMITED:
+        answer->status = NGX_HTTP_TOO_MANY_REQUESTS;
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Exceeded the maximum number of "
+                    "requests per 1-minute period\"}");
+        return ngx_cred_thousandeyes_number(view, answer, "Retry-After",
+                                            outcome->retry_after);
+
+    case NGX_CRED_FORBIDDEN:
+        answer->status = NGX_HTTP_FORBIDDEN;
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Insufficient permissions to execute "
+                    "request\"}");
+        return NGX_OK;
+
+    case NGX_CRED_NOT_FOUND:
+        answer->status = NGX_HTTP_NOT_FOUND;
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Credential not found\"}");
+        return NGX_OK;
+
+    default: /* NGX_CRED_UNAVAILABLE */
+        answer->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        ngx_cred_api_extra(answer, "Retry-After", &ngx_cred_api_retry);
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Service Unavailable\"}");
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_cred_thousandeyes_number(ngx_cred_view_t *view, ngx_cred_answer_t *answer,
+    const char *key, int64_t n)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(view->pool, NGX_INT64_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%L", n) - value.data;
+
+    ngx_cred_api_extra(answer, key, &value);
+
+    return NGX_OK;
+}

@@ -1,0 +1,207 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * The core room: the delete of a credential in the registry, its cascade to
+ * the environments, the receipts, and the background retry.  It knows no HTTP.
+ */
+
+
+#ifndef _NGX_CRED_CORE_H_INCLUDED_
+#define _NGX_CRED_CORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_cred_redis.h>
+
+
+#define NGX_CRED_OPERATION_LEN       32
+
+
+/* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
+
+typedef enum {
+    NGX_CRED_DELETED = 0,
+    NGX_CRED_RESUMED,           /* was deleted before, is still pending */
+    NGX_CRED_UNAUTHORIZED,      /* invalid token */
+    NGX_CRED_INVALID,           /* valid token, bad request */
+    NGX_CRED_SCOPE_NOT_FOUND,   /* no such scope, or the subject not in it */
+    NGX_CRED_RATE_LIMITED,
+    NGX_CRED_FORBIDDEN,
+    NGX_CRED_NOT_FOUND,         /* no such credential, nothing pending */
+    NGX_CRED_IN_USE,
+    NGX_CRED_UNAVAILABLE,       /* no word from the registry */
+    NGX_CRED_NRESULTS
+} ngx_cred_result_e;
+
+
+/* how one undeployment stands */
+
+typedef enum {
+    NGX_CRED_PENDING = 0,
+    NGX_CRED_UNDEPLOYED,
+    NGX_CRED_NOT_DEPLOYED,      /* was not there: success as well */
+    NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays */
+    NGX_CRED_UNREGISTERED,      /* the environment is no longer registered */
+    NGX_CRED_NSTATES
+} ngx_cred_state_e;
+
+
+/* why it is pending */
+
+typedef enum {
+    NGX_CRED_LATE = 0,          /* no answer in time */
+    NGX_CRED_UNREACHABLE,
+    NGX_CRED_REFUSED,           /* answered with an error */
+} ngx_cred_reason_e;
+
+
+/* what an API demands beyond a valid token; checked by delete.lua */
+
+typedef struct {
+    ngx_uint_t                  rate;          /* deletes per minute and
+                                                  scope, 0 is unlimited */
+    ngx_str_t                   role;          /* only the owner, or a subject
+                                                  with this role; empty: any */
+    unsigned                    membership:1;  /* scope exists, the subject is
+                                                  a member with "manage" */
+    unsigned                    uses:1;        /* not while it is in use */
+} ngx_cred_rules_t;
+
+
+/* how far delete.lua goes */
+
+typedef enum {
+    NGX_CRED_CHECK_ALL = 0,
+    NGX_CRED_CHECK_ABSENT,      /* no credential can have this id */
+    NGX_CRED_CHECK_TOKEN,       /* the request is bad: NGX_CRED_INVALID is the
+                                   answer once the token is valid */
+} ngx_cred_check_e;
+
+
+/* what a delete is asked for; copied by ngx_cred_delete() */
+
+typedef struct {
+    ngx_str_t                   api;
+    ngx_cred_rules_t           *rules;
+    ngx_str_t                   token;      /* as shown by the caller */
+    ngx_str_t                   subject;    /* whose token it must be, or
+                                               empty */
+    ngx_str_t                   scope;      /* empty: the token's own */
+    ngx_str_t                   id;
+    ngx_str_t                   client;     /* address, for the audit */
+    ngx_cred_check_e            check;
+} ngx_cred_params_t;
+
+
+typedef struct {
+    ngx_str_t                   name;       /* of the environment */
+    ngx_cred_state_e            state;
+    ngx_cred_reason_e           reason;     /* if it is pending */
+} ngx_cred_receipt_t;
+
+
+/* what came of a delete */
+
+typedef struct {
+    ngx_cred_result_e           result;
+    ngx_str_t                   operation;  /* empty unless deleted, resumed */
+    ngx_str_t                   subject;    /* empty if the token is invalid */
+    ngx_str_t                   scope;
+
+    ngx_cred_receipt_t         *receipts;   /* sorted by name */
+    ngx_uint_t                  nreceipts;
+    ngx_uint_t                  npending;
+
+    ngx_int_t                   rate_limit; /* 0: not counted */
+    ngx_int_t                   rate_remaining;
+    time_t                      rate_reset; /* unix seconds */
+    time_t                      retry_after;   /* seconds to the reset */
+
+    ngx_msec_int_t              registry_time; /* milliseconds; -1: none */
+    ngx_msec_int_t              cascade_time;
+} ngx_cred_outcome_t;
+
+
+typedef struct ngx_cred_registry_s  ngx_cred_registry_t;
+typedef struct ngx_cred_delete_s    ngx_cred_delete_t;
+
+
+/* called once, from an event handler; "outcome" dies on return */
+
+typedef void (*ngx_cred_delete_handler_pt)(void *data,
+    ngx_cred_outcome_t *outcome);
+
+
+/*
+ * A registry with its settings, one for each distinct set; made by the
+ * configuration, finished by ngx_cred_registry_init().
+ */
+
+struct ngx_cred_registry_s {
+    ngx_str_t                   url;
+    ngx_str_t                   prefix;
+    ngx_cred_redis_conf_t       redis;
+    ngx_cred_redis_conf_t       environments;
+    ngx_msec_t                  cascade_timeout;
+    ngx_msec_t                  retry_min;
+    ngx_msec_t                  retry_max;
+
+    unsigned                    primary:1;  /* the one of those with this URL
+                                               and prefix that retries */
+
+    /* what commands have in common, written once */
+
+    ngx_str_t                   audit;      /* P:audit */
+    ngx_str_t                   lease;      /* milliseconds */
+    ngx_str_t                   shortest;
+    ngx_str_t                   longest;
+
+    /* of this worker */
+
+    ngx_queue_t                 unacknowledged;
+    ngx_event_t                 acknowledge;   /* posted */
+};
+
+
+/*
+ * Finishes a registry whose settings are filled in; "pool" is the
+ * configuration's.  Returns NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_cred_registry_init(ngx_cred_registry_t *registry,
+    ngx_pool_t *pool);
+
+/* the word of $cred_result and of the audit stream; a constant */
+ngx_str_t *ngx_cred_result_name(ngx_cred_result_e result);
+
+/*
+ * Starts the delete of a credential.  Returns NGX_AGAIN when "handler" will be
+ * called with "data", or NGX_DECLINED when the registry is out of reach or has
+ * no room: nothing was sent and nothing will be called.
+ * With NGX_AGAIN "*del" is the operation, for ngx_cred_delete_forget(); it is
+ * gone once the handler was called.
+ */
+ngx_int_t ngx_cred_delete(ngx_cred_registry_t *registry,
+    ngx_cred_params_t *params, ngx_cred_delete_handler_pt handler, void *data,
+    ngx_cred_delete_t **del);
+
+/*
+ * The caller is gone: its handler will not be called.  The operation itself
+ * goes on to its end.
+ */
+void ngx_cred_delete_forget(ngx_cred_delete_t *del);
+
+/*
+ * Starts the background retry for a registry in this worker, until it exits;
+ * it needs no request.  Returns NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_cred_retry_start(ngx_cred_registry_t *registry,
+    ngx_cycle_t *cycle);
+
+
+#endif /* _NGX_CRED_CORE_H_INCLUDED_ */

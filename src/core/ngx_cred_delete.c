@@ -1,0 +1,684 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_undeployment.h>
+
+
+#define NGX_CRED_DELETE_ARGS   16
+#define NGX_CRED_DELETE_FIXED  9    /* elements of a reply before those of the
+                                       environments ... */
+#define NGX_CRED_DELETE_EACH   3    /* ... and of each environment */
+#define NGX_CRED_TOKEN_LEN     64   /* SHA-256 in hex */
+#define NGX_CRED_POOL_SIZE     4096
+
+
+struct ngx_cred_delete_s {
+    ngx_cred_redis_command_t     command;
+    ngx_str_t                    args[NGX_CRED_DELETE_ARGS];
+    ngx_str_t                   *deadline;      /* one of them */
+
+    ngx_pool_t                  *pool;
+    ngx_cred_registry_t         *registry;
+    ngx_cred_delete_handler_pt   handler;
+    void                        *data;
+
+    ngx_cred_outcome_t           outcome;
+    ngx_msec_t                   start;
+    ngx_msec_t                   cascade_start;
+    ngx_event_t                  timer;         /* of the cascade */
+
+    ngx_cred_undeployment_t     *undeployments;
+    ngx_uint_t                   nundeployments;
+    ngx_uint_t                   unanswered;    /* of them, plus one while
+                                                   they are being started */
+    ngx_uint_t                   held;          /* not released yet */
+
+    u_char                       operation[NGX_CRED_OPERATION_LEN];
+    u_char                       token[NGX_CRED_TOKEN_LEN];
+    u_char                       rate[NGX_INT_T_LEN];
+    u_char                       time[NGX_INT64_LEN];
+
+    unsigned                     again:1;       /* asked twice */
+    unsigned                     answered:1;
+};
+
+
+static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
+    ngx_cred_params_t *params);
+static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
+static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
+static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
+    ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
+    ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_delete_cascade(ngx_cred_delete_t *del);
+static void ngx_cred_delete_undeployed(ngx_cred_undeployment_t *u);
+static void ngx_cred_delete_timer_handler(ngx_event_t *ev);
+static void ngx_cred_delete_complete(ngx_cred_delete_t *del);
+static ngx_int_t ngx_cred_delete_receipts(ngx_cred_delete_t *del);
+static int ngx_libc_cdecl ngx_cred_delete_compare(const void *one,
+    const void *two);
+static void ngx_cred_delete_release(ngx_cred_undeployment_t *u);
+
+
+/* in the order of ngx_cred_check_e */
+
+static ngx_str_t  ngx_cred_delete_checks[] = {
+    ngx_string("all"),
+    ngx_string("absent"),
+    ngx_string("token")
+};
+
+
+ngx_int_t
+ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
+    ngx_cred_delete_handler_pt handler, void *data, ngx_cred_delete_t **dp)
+{
+    ngx_pool_t         *pool;
+    ngx_cred_delete_t  *del;
+
+    pool = ngx_create_pool(NGX_CRED_POOL_SIZE, ngx_cycle->log);
+    if (pool == NULL) {
+        return NGX_DECLINED;
+    }
+
+    del = ngx_pcalloc(pool, sizeof(ngx_cred_delete_t));
+    if (del == NULL) {
+        goto failed;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     del->outcome = { 0 };
+     *     del->undeployments = NULL;
+     *     del->held = 0;
+     *     del->again = 0;
+     *     del->answered = 0;
+     */
+
+    del->pool = pool;
+    del->registry = registry;
+    del->handler = handler;
+    del->data = data;
+    del->start = ngx_current_msec;
+    del->outcome.registry_time = -1;
+    del->outcome.cascade_time = -1;
+
+    if (ngx_cred_delete_init(del, params) != NGX_OK
+        || ngx_cred_delete_ask(del) != NGX_OK)
+    {
+        goto failed;
+    }
+
+    *dp = del;
+
+    return NGX_AGAIN;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
+{
+    u_char     *p, id[NGX_CRED_OPERATION_LEN / 2];
+    ngx_str_t  *arg;
+
+    if (RAND_bytes(id, sizeof(id)) != 1
+        || ngx_cred_delete_hash(&params->token, del->token) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(del->operation, id, sizeof(id));
+
+    p = ngx_pnalloc(del->pool, params->subject.len + params->scope.len
+                               + params->id.len + params->client.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    arg = del->args;
+
+    *arg++ = del->registry->audit;
+    *arg++ = del->registry->prefix;
+    *arg++ = params->api;
+
+    arg->data = del->operation;
+    arg->len = NGX_CRED_OPERATION_LEN;
+    arg++;
+
+    del->deadline = arg++;
+
+    arg->data = del->token;
+    arg->len = NGX_CRED_TOKEN_LEN;
+    arg++;
+
+    arg->data = p;
+    arg->len = params->subject.len;
+    p = ngx_cpymem(p, params->subject.data, params->subject.len);
+    arg++;
+
+    arg->data = p;
+    arg->len = params->scope.len;
+    p = ngx_cpymem(p, params->scope.data, params->scope.len);
+    arg++;
+
+    arg->data = p;
+    arg->len = params->id.len;
+    p = ngx_cpymem(p, params->id.data, params->id.len);
+    arg++;
+
+    arg->data = p;
+    arg->len = params->client.len;
+    ngx_memcpy(p, params->client.data, params->client.len);
+    arg++;
+
+    *arg++ = del->registry->lease;
+
+    arg->data = (u_char *) (params->rules->membership ? "1" : "0");
+    arg->len = 1;
+    arg++;
+
+    arg->data = del->rate;
+    arg->len = ngx_sprintf(del->rate, "%ui", params->rules->rate) - del->rate;
+    arg++;
+
+    *arg++ = params->rules->role;
+
+    arg->data = (u_char *) (params->rules->uses ? "1" : "0");
+    arg->len = 1;
+    arg++;
+
+    *arg++ = ngx_cred_delete_checks[params->check];
+
+    del->command.script = &ngx_cred_delete_script;
+    del->command.args = del->args;
+    del->command.nargs = arg - del->args;
+    del->command.handler = ngx_cred_delete_reply;
+    del->command.data = del;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_delete_hash(ngx_str_t *token, u_char *hex)
+{
+    u_char         hash[EVP_MAX_MD_SIZE];
+    unsigned int   len;
+
+    static EVP_MD_CTX    *ctx;
+    static const EVP_MD  *sha256;
+
+    if (ctx == NULL) {
+
+        /* fetched once, since OpenSSL 3 looks for it at each EVP_sha256() */
+
+#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+#else
+        sha256 = EVP_sha256();
+#endif
+
+        if (sha256 == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx = EVP_MD_CTX_new();
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (EVP_DigestInit_ex(ctx, sha256, NULL) != 1
+        || EVP_DigestUpdate(ctx, token->data, token->len) != 1
+        || EVP_DigestFinal_ex(ctx, hash, &len) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(hex, hash, len);
+    ngx_memzero(hash, sizeof(hash));
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_delete_ask(ngx_cred_delete_t *del)
+{
+    uint64_t           now;
+    ngx_msec_t         timeout;
+    ngx_time_t        *tp;
+    ngx_cred_redis_t  *redis;
+
+    redis = ngx_cred_registry_redis(del->registry);
+    if (redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    now = ngx_cred_redis_time(redis);
+
+    if (now == 0) {
+        tp = ngx_timeofday();
+        now = (uint64_t) tp->sec * 1000 + tp->msec;
+    }
+
+    /*
+     * Once this side has given up it says that nothing was changed, so a
+     * registry that was stopped meanwhile must not run the script later.  What
+     * it begins just before the deadline is left time to come back.
+     */
+
+    timeout = del->registry->redis.command_timeout;
+
+    del->deadline->data = del->time;
+    del->deadline->len = ngx_sprintf(del->time, "%uL",
+                                     now + timeout - timeout / 8)
+                         - del->time;
+
+    return ngx_cred_redis_eval(redis, &del->command);
+}
+
+
+static void
+ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_int_t           rc;
+    ngx_cred_delete_t  *del;
+
+    del = command->data;
+
+    if (command->status == NGX_CRED_REDIS_OK) {
+        rc = ngx_cred_delete_parse(del, reply);
+
+        if (rc == NGX_OK) {
+            del->outcome.registry_time = ngx_current_msec - del->start;
+            ngx_cred_delete_cascade(del);
+            return;
+        }
+
+    } else {
+        rc = (command->status == NGX_CRED_REDIS_REFUSED) ? NGX_ERROR
+                                                         : NGX_AGAIN;
+    }
+
+    /*
+     * No word on whether it was done: the same operation is asked again, once.
+     * The script knows the operation and does nothing twice.
+     */
+
+    if (rc == NGX_AGAIN && !del->again) {
+        del->again = 1;
+
+        if (ngx_cred_delete_ask(del) == NGX_OK) {
+            return;
+        }
+    }
+
+    del->outcome.result = NGX_CRED_UNAVAILABLE;
+    del->outcome.registry_time = ngx_current_msec - del->start;
+
+    ngx_cred_delete_complete(del);
+}
+
+
+/* NGX_OK, NGX_AGAIN if it came too late, or NGX_ERROR */
+
+static ngx_int_t
+ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
+{
+    ngx_str_t                *word, *name;
+    ngx_uint_t                i;
+    ngx_cred_redis_t         *redis;
+    ngx_cred_outcome_t       *outcome;
+    ngx_cred_redis_reply_t  **elts;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts < 2) {
+        goto invalid;
+    }
+
+    elts = reply->elts;
+
+    if (elts[0]->type != NGX_CRED_REDIS_STRING
+        || elts[1]->type != NGX_CRED_REDIS_INTEGER)
+    {
+        goto invalid;
+    }
+
+    redis = ngx_cred_registry_redis(del->registry);
+
+    if (redis) {
+        ngx_cred_redis_set_time(redis, elts[1]->integer);
+    }
+
+    word = &elts[0]->str;
+
+    if (word->len == 4 && ngx_strncmp(word->data, "late", 4) == 0) {
+        return NGX_AGAIN;
+    }
+
+    if (reply->nelts < NGX_CRED_DELETE_FIXED
+        || (reply->nelts - NGX_CRED_DELETE_FIXED) % NGX_CRED_DELETE_EACH)
+    {
+        goto invalid;
+    }
+
+    outcome = &del->outcome;
+
+    for (i = 0; i < NGX_CRED_NRESULTS; i++) {
+        name = ngx_cred_result_name(i);
+
+        if (word->len == name->len
+            && ngx_strncmp(word->data, name->data, word->len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == NGX_CRED_NRESULTS
+        || ngx_cred_delete_copy(del, &outcome->subject, elts[2]) != NGX_OK
+        || ngx_cred_delete_copy(del, &outcome->scope, elts[3]) != NGX_OK
+        || ngx_cred_delete_copy(del, &outcome->operation, elts[4]) != NGX_OK
+        || elts[6]->type != NGX_CRED_REDIS_INTEGER
+        || elts[7]->type != NGX_CRED_REDIS_INTEGER
+        || elts[8]->type != NGX_CRED_REDIS_INTEGER)
+    {
+        goto invalid;
+    }
+
+    outcome->result = i;
+    outcome->rate_limit = elts[6]->integer;
+    outcome->rate_remaining = elts[7]->integer;
+    outcome->rate_reset = elts[8]->integer;
+
+    if (outcome->rate_reset) {
+        outcome->retry_after = outcome->rate_reset - elts[1]->integer / 1000;
+    }
+
+    if (ngx_cred_delete_environments(del, reply) != NGX_OK) {
+        goto invalid;
+    }
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "registry: unexpected reply to delete.lua or no memory");
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_cred_delete_environments(ngx_cred_delete_t *del,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_str_t                 member;
+    ngx_uint_t                i, n;
+    ngx_cred_redis_reply_t  **elts;
+    ngx_cred_undeployment_t  *u;
+
+    n = (reply->nelts - NGX_CRED_DELETE_FIXED) / NGX_CRED_DELETE_EACH;
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_cred_delete_copy(del, &member, reply->elts[5]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    u = ngx_pcalloc(del->pool, n * sizeof(ngx_cred_undeployment_t));
+    if (u == NULL) {
+        return NGX_ERROR;
+    }
+
+    del->undeployments = u;
+
+    elts = &reply->elts[NGX_CRED_DELETE_FIXED];
+
+    for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_EACH) {
+
+        if (ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
+            || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK
+            || elts[2]->type != NGX_CRED_REDIS_STRING)
+        {
+            return NGX_ERROR;
+        }
+
+        u->registry = del->registry;
+        u->pool = del->pool;
+        u->member = member;
+        u->handler = ngx_cred_delete_undeployed;
+        u->release = ngx_cred_delete_release;
+        u->data = del;
+
+        if (elts[2]->str.len == 7
+            && ngx_strncmp(elts[2]->str.data, "claimed", 7) == 0)
+        {
+            u->claimed = 1;
+
+        } else {
+            u->state = ngx_cred_state(&elts[2]->str);
+        }
+    }
+
+    del->nundeployments = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
+    ngx_cred_redis_reply_t *reply)
+{
+    if (reply->type == NGX_CRED_REDIS_NIL) {
+        ngx_str_null(dst);
+        return NGX_OK;
+    }
+
+    if (reply->type != NGX_CRED_REDIS_STRING) {
+        return NGX_ERROR;
+    }
+
+    dst->data = ngx_pstrdup(del->pool, &reply->str);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = reply->str.len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cred_delete_cascade(ngx_cred_delete_t *del)
+{
+    ngx_uint_t                i;
+    ngx_cred_undeployment_t  *u;
+
+    del->cascade_start = ngx_current_msec;
+    del->unanswered = 1;
+
+    for (i = 0; i < del->nundeployments; i++) {
+        u = &del->undeployments[i];
+
+        if (u->claimed || u->state == NGX_CRED_UNREGISTERED) {
+            del->unanswered++;
+            del->held++;
+        }
+    }
+
+    for (i = 0; i < del->nundeployments; i++) {
+        u = &del->undeployments[i];
+
+        if (u->claimed) {
+            ngx_cred_undeploy(u);
+
+        } else if (u->state == NGX_CRED_UNREGISTERED) {
+            ngx_cred_undeployment_unregistered(u);
+        }
+    }
+
+    if (--del->unanswered == 0) {
+        ngx_cred_delete_complete(del);
+        return;
+    }
+
+    del->timer.handler = ngx_cred_delete_timer_handler;
+    del->timer.data = del;
+    del->timer.log = ngx_cycle->log;
+
+    ngx_add_timer(&del->timer, del->registry->cascade_timeout);
+}
+
+
+static void
+ngx_cred_delete_undeployed(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_delete_t  *del;
+
+    del = u->data;
+
+    if (--del->unanswered == 0 && !del->answered) {
+        ngx_cred_delete_complete(del);
+    }
+}
+
+
+static void
+ngx_cred_delete_timer_handler(ngx_event_t *ev)
+{
+    ngx_cred_delete_t  *del;
+
+    del = ev->data;
+
+    /* what has not answered counts as late, and goes on */
+
+    ngx_cred_delete_complete(del);
+}
+
+
+static void
+ngx_cred_delete_complete(ngx_cred_delete_t *del)
+{
+    if (del->timer.timer_set) {
+        ngx_del_timer(&del->timer);
+    }
+
+    del->answered = 1;
+
+    if (del->nundeployments) {
+        del->outcome.cascade_time = ngx_current_msec - del->cascade_start;
+    }
+
+    if (del->handler) {
+
+        if (ngx_cred_delete_receipts(del) != NGX_OK) {
+            del->outcome.result = NGX_CRED_UNAVAILABLE;
+        }
+
+        del->handler(del->data, &del->outcome);
+    }
+
+    if (del->held == 0) {
+        ngx_destroy_pool(del->pool);
+    }
+}
+
+
+static ngx_int_t
+ngx_cred_delete_receipts(ngx_cred_delete_t *del)
+{
+    ngx_uint_t                i;
+    ngx_cred_receipt_t       *receipt;
+    ngx_cred_undeployment_t  *u;
+
+    if (del->nundeployments == 0) {
+        return NGX_OK;
+    }
+
+    receipt = ngx_palloc(del->pool,
+                         del->nundeployments * sizeof(ngx_cred_receipt_t));
+    if (receipt == NULL) {
+        return NGX_ERROR;
+    }
+
+    del->outcome.receipts = receipt;
+    del->outcome.nreceipts = del->nundeployments;
+
+    for (i = 0; i < del->nundeployments; i++, receipt++) {
+        u = &del->undeployments[i];
+
+        receipt->name = u->environment;
+        receipt->state = u->state;
+        receipt->reason = u->reason;
+
+        if (u->state == NGX_CRED_PENDING) {
+            del->outcome.npending++;
+        }
+    }
+
+    ngx_qsort(del->outcome.receipts, del->outcome.nreceipts,
+              sizeof(ngx_cred_receipt_t), ngx_cred_delete_compare);
+
+    return NGX_OK;
+}
+
+
+static int ngx_libc_cdecl
+ngx_cred_delete_compare(const void *one, const void *two)
+{
+    const ngx_cred_receipt_t  *first, *second;
+
+    first = one;
+    second = two;
+
+    return (int) ngx_memn2cmp(first->name.data, second->name.data,
+                              first->name.len, second->name.len);
+}
+
+
+static void
+ngx_cred_delete_release(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_delete_t  *del;
+
+    del = u->data;
+
+    if (--del->held == 0 && del->answered) {
+        ngx_destroy_pool(del->pool);
+    }
+}
+
+
+void
+ngx_cred_delete_forget(ngx_cred_delete_t *del)
+{
+    del->handler = NULL;
+}

@@ -1,0 +1,193 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_undeployment.h>
+#include <ngx_cred_scripts.h>
+
+
+/* how much longer than an attempt a claim lasts, in milliseconds */
+#define NGX_CRED_LEASE_MARGIN  1000
+
+#define NGX_CRED_LABEL_LEN     128  /* of an environment, in logs */
+
+
+static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
+    ngx_msec_t n);
+
+
+ngx_cred_redis_script_t  ngx_cred_delete_script = {
+    ngx_string("delete.lua"),
+    ngx_string(NGX_CRED_SCRIPT_DELETE),
+    ngx_string(NGX_CRED_SCRIPT_DELETE_SHA)
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
+    ngx_string("undeploy.lua"),
+    ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
+    ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA)
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_acknowledge_script = {
+    ngx_string("acknowledge.lua"),
+    ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE),
+    ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE_SHA)
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_claim_script = {
+    ngx_string("claim.lua"),
+    ngx_string(NGX_CRED_SCRIPT_CLAIM),
+    ngx_string(NGX_CRED_SCRIPT_CLAIM_SHA)
+};
+
+
+/* in the order of the enums */
+
+static ngx_str_t  ngx_cred_result_names[] = {
+    ngx_string("deleted"),
+    ngx_string("resumed"),
+    ngx_string("unauthorized"),
+    ngx_string("invalid"),
+    ngx_string("scope_not_found"),
+    ngx_string("rate_limited"),
+    ngx_string("forbidden"),
+    ngx_string("not_found"),
+    ngx_string("in_use"),
+    ngx_string("unavailable")
+};
+
+
+static ngx_str_t  ngx_cred_state_names[] = {
+    ngx_string("pending"),
+    ngx_string("undeployed"),
+    ngx_string("not_deployed"),
+    ngx_string("superseded"),
+    ngx_string("unregistered")
+};
+
+
+ngx_int_t
+ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
+{
+    ngx_msec_t  lease;
+
+    registry->audit.len = registry->prefix.len + sizeof(":audit") - 1;
+    registry->audit.data = ngx_pnalloc(pool, registry->audit.len);
+    if (registry->audit.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(registry->audit.data, "%V:audit", &registry->prefix);
+
+    lease = registry->redis.connect_timeout + registry->redis.command_timeout
+            + NGX_CRED_LEASE_MARGIN;
+
+    if (ngx_cred_registry_number(pool, &registry->lease, lease) != NGX_OK
+        || ngx_cred_registry_number(pool, &registry->shortest,
+                                    registry->retry_min)
+           != NGX_OK
+        || ngx_cred_registry_number(pool, &registry->longest,
+                                    registry->retry_max)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_queue_init(&registry->unacknowledged);
+
+    registry->acknowledge.handler = ngx_cred_acknowledge_handler;
+    registry->acknowledge.data = registry;
+    registry->acknowledge.log = ngx_cycle->log;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s, ngx_msec_t n)
+{
+    s->data = ngx_pnalloc(pool, NGX_INT_T_LEN);
+    if (s->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    s->len = ngx_sprintf(s->data, "%M", n) - s->data;
+
+    return NGX_OK;
+}
+
+
+ngx_cred_redis_t *
+ngx_cred_registry_redis(ngx_cred_registry_t *registry)
+{
+    char              *err;
+    ngx_cred_redis_t  *redis;
+
+    static ngx_str_t  label = ngx_string("registry");
+
+    redis = ngx_cred_redis_get(&registry->redis, &registry->url, &label, &err);
+
+    if (redis == NULL) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "registry: %s", err);
+    }
+
+    return redis;
+}
+
+
+ngx_cred_redis_t *
+ngx_cred_environment_redis(ngx_cred_registry_t *registry, ngx_str_t *name,
+    ngx_str_t *url, char **err)
+{
+    ngx_str_t  label;
+    u_char     buf[NGX_CRED_LABEL_LEN];
+
+    label.data = buf;
+    label.len = ngx_snprintf(buf, NGX_CRED_LABEL_LEN, "environment: %V", name)
+                - buf;
+
+    return ngx_cred_redis_get(&registry->environments, url, &label, err);
+}
+
+
+ngx_str_t *
+ngx_cred_result_name(ngx_cred_result_e result)
+{
+    return &ngx_cred_result_names[result];
+}
+
+
+ngx_str_t *
+ngx_cred_state_name(ngx_cred_state_e state)
+{
+    return &ngx_cred_state_names[state];
+}
+
+
+ngx_cred_state_e
+ngx_cred_state(ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_CRED_NSTATES; i++) {
+
+        if (name->len == ngx_cred_state_names[i].len
+            && ngx_strncmp(name->data, ngx_cred_state_names[i].data, name->len)
+               == 0)
+        {
+            return i;
+        }
+    }
+
+    return NGX_CRED_PENDING;
+}

@@ -1,0 +1,542 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_undeployment.h>
+
+
+#define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
+#define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
+#define NGX_CRED_RETRY_FIXED     4      /* arguments before those of the
+                                           environments */
+
+
+/* how an environment is treated by a claim */
+
+typedef enum {
+    NGX_CRED_RETRY_DUE = 0,              /* claim what is due */
+    NGX_CRED_RETRY_SKIP,                 /* claim nothing */
+    NGX_CRED_RETRY_DRAIN                 /* claim what waits for later, too */
+} ngx_cred_retry_treat_e;
+
+
+/* an environment with pending entries, as this worker sees it */
+
+typedef struct {
+    ngx_queue_t              queue;
+    ngx_pool_t              *pool;
+    ngx_str_t                name;
+    ngx_uint_t               inflight;   /* claimed, not released yet */
+    ngx_cred_retry_treat_e   treat;      /* by the last claim */
+    unsigned                 seen:1;     /* in the last reply */
+    unsigned                 down:1;     /* the last attempt did not get there
+                                            or commands would be refused */
+    unsigned                 drain:1;    /* it is back */
+} ngx_cred_retry_environment_t;
+
+
+typedef struct {
+    ngx_cred_redis_command_t      command;
+    ngx_cred_registry_t          *registry;
+    ngx_pool_t                   *pool;       /* of one claim */
+    ngx_event_t                   timer;
+    ngx_queue_t                   environments;
+    ngx_uint_t                    nenvironments;
+    unsigned                      claiming:1;
+} ngx_cred_retry_t;
+
+
+/* what one claim brought for one environment */
+
+typedef struct {
+    ngx_pool_t                    *pool;
+    ngx_cred_retry_t              *retry;
+    ngx_cred_retry_environment_t  *environment;
+    ngx_uint_t                     left;
+    unsigned                       full:1;    /* there may be more */
+    unsigned                       failed:1;  /* some are still pending */
+} ngx_cred_retry_claim_t;
+
+
+static void ngx_cred_retry_timer_handler(ngx_event_t *ev);
+static void ngx_cred_retry_cleanup(void *data);
+static void ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay);
+static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
+static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
+    ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
+static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
+    ngx_cred_retry_t *retry, ngx_str_t *name);
+static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url);
+static void ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u);
+static void ngx_cred_retry_release(ngx_cred_undeployment_t *u);
+static void ngx_cred_retry_forget(ngx_cred_retry_t *retry);
+
+
+/* in the order of ngx_cred_retry_treat_e */
+
+static ngx_str_t  ngx_cred_retry_treats[] = {
+    ngx_string("due"),
+    ngx_string("skip"),
+    ngx_string("drain")
+};
+
+
+ngx_int_t
+ngx_cred_retry_start(ngx_cred_registry_t *registry, ngx_cycle_t *cycle)
+{
+    ngx_cred_retry_t    *retry;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cycle->pool, sizeof(ngx_cred_retry_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    retry = cln->data;
+    ngx_memzero(retry, sizeof(ngx_cred_retry_t));
+
+    cln->handler = ngx_cred_retry_cleanup;
+
+    retry->registry = registry;
+
+    retry->timer.handler = ngx_cred_retry_timer_handler;
+    retry->timer.data = retry;
+    retry->timer.log = cycle->log;
+    retry->timer.cancelable = 1;
+
+    ngx_queue_init(&retry->environments);
+
+    ngx_cred_retry_schedule(retry, 1);
+
+    return NGX_OK;
+}
+
+
+/* with "master_process off" the process outlives its cycles */
+
+static void
+ngx_cred_retry_cleanup(void *data)
+{
+    ngx_cred_retry_t  *retry = data;
+
+    if (retry->timer.timer_set) {
+        ngx_del_timer(&retry->timer);
+    }
+}
+
+
+static void
+ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay)
+{
+    if (ngx_exiting) {
+        return;
+    }
+
+    if (retry->timer.timer_set) {
+        ngx_del_timer(&retry->timer);
+    }
+
+    ngx_add_timer(&retry->timer, delay);
+}
+
+
+static void
+ngx_cred_retry_timer_handler(ngx_event_t *ev)
+{
+    ngx_msec_t         delay;
+    ngx_cred_retry_t  *retry;
+
+    retry = ev->data;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    if (!retry->claiming) {
+
+        if (ngx_cred_retry_ask(retry) == NGX_OK) {
+            return;
+        }
+
+        ngx_cred_retry_forget(retry);
+    }
+
+    delay = ngx_min(retry->registry->retry_min, NGX_CRED_RETRY_INTERVAL);
+
+    ngx_cred_retry_schedule(retry, delay);
+}
+
+
+static ngx_int_t
+ngx_cred_retry_ask(ngx_cred_retry_t *retry)
+{
+    u_char                        *p;
+    ngx_str_t                     *args, *arg;
+    ngx_queue_t                   *q;
+    ngx_cred_redis_t              *redis;
+    ngx_cred_registry_t           *registry;
+    ngx_cred_retry_environment_t  *environment;
+
+    registry = retry->registry;
+
+    redis = ngx_cred_registry_redis(registry);
+    if (redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    retry->pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (retry->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    args = ngx_palloc(retry->pool,
+                      (NGX_CRED_RETRY_FIXED + 2 * retry->nenvironments)
+                      * sizeof(ngx_str_t));
+    p = ngx_pnalloc(retry->pool, NGX_INT_T_LEN);
+
+    if (args == NULL || p == NULL) {
+        return NGX_ERROR;
+    }
+
+    arg = args;
+
+    *arg++ = registry->audit;
+    *arg++ = registry->prefix;
+    *arg++ = registry->lease;
+
+    arg->data = p;
+    arg->len = ngx_sprintf(p, "%ui", (ngx_uint_t) NGX_CRED_RETRY_CLAIM) - p;
+    arg++;
+
+    for (q = ngx_queue_head(&retry->environments);
+         q != ngx_queue_sentinel(&retry->environments);
+         q = ngx_queue_next(q))
+    {
+        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+
+        if (environment->down || environment->inflight) {
+            environment->treat = NGX_CRED_RETRY_SKIP;
+
+        } else if (environment->drain) {
+            environment->treat = NGX_CRED_RETRY_DRAIN;
+
+        } else {
+            environment->treat = NGX_CRED_RETRY_DUE;
+            continue;
+        }
+
+        *arg++ = environment->name;
+        *arg++ = ngx_cred_retry_treats[environment->treat];
+    }
+
+    retry->command.script = &ngx_cred_claim_script;
+    retry->command.args = args;
+    retry->command.nargs = arg - args;
+    retry->command.handler = ngx_cred_retry_reply;
+    retry->command.data = retry;
+
+    if (ngx_cred_redis_eval(redis, &retry->command) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    retry->claiming = 1;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_uint_t                     i;
+    ngx_msec_t                     delay;
+    ngx_queue_t                   *q, *next;
+    ngx_cred_retry_t              *retry;
+    ngx_cred_redis_reply_t       **elts;
+    ngx_cred_retry_environment_t  *environment;
+
+    retry = command->data;
+
+    retry->claiming = 0;
+
+    if (command->status != NGX_CRED_REDIS_OK) {
+        goto done;
+    }
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts % 3) {
+        goto invalid;
+    }
+
+    for (q = ngx_queue_head(&retry->environments);
+         q != ngx_queue_sentinel(&retry->environments);
+         q = ngx_queue_next(q))
+    {
+        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+        environment->seen = 0;
+    }
+
+    for (i = 0; i < reply->nelts; i += 3) {
+        elts = &reply->elts[i];
+
+        if (elts[0]->type != NGX_CRED_REDIS_STRING
+            || (elts[1]->type != NGX_CRED_REDIS_STRING
+                && elts[1]->type != NGX_CRED_REDIS_NIL)
+            || elts[2]->type != NGX_CRED_REDIS_ARRAY)
+        {
+            goto invalid;
+        }
+
+        ngx_cred_retry_claimed(retry, &elts[0]->str, elts[1], elts[2]);
+    }
+
+    /* environments with nothing pending any more */
+
+    for (q = ngx_queue_head(&retry->environments);
+         q != ngx_queue_sentinel(&retry->environments);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+
+        if (!environment->seen && environment->inflight == 0) {
+            ngx_queue_remove(q);
+            retry->nenvironments--;
+            ngx_destroy_pool(environment->pool);
+        }
+    }
+
+    goto done;
+
+invalid:
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "registry: unexpected reply to claim.lua");
+
+done:
+
+    ngx_cred_retry_forget(retry);
+
+    if (!retry->timer.timer_set) {
+        delay = ngx_min(retry->registry->retry_min, NGX_CRED_RETRY_INTERVAL);
+        ngx_cred_retry_schedule(retry, delay);
+    }
+}
+
+
+static void
+ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
+    ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members)
+{
+    ngx_pool_t                    *pool;
+    ngx_uint_t                     i;
+    ngx_cred_retry_claim_t        *claim;
+    ngx_cred_undeployment_t       *u;
+    ngx_cred_retry_environment_t  *environment;
+
+    environment = ngx_cred_retry_environment(retry, name);
+    if (environment == NULL) {
+        return;
+    }
+
+    environment->seen = 1;
+
+    if (url->type == NGX_CRED_REDIS_STRING) {
+        ngx_cred_retry_probe(retry, environment, &url->str);
+
+    } else {
+        environment->down = 0;
+    }
+
+    if (environment->treat == NGX_CRED_RETRY_DRAIN
+        && members->nelts < NGX_CRED_RETRY_CLAIM)
+    {
+        environment->drain = 0;
+    }
+
+    if (members->nelts == 0) {
+        return;
+    }
+
+    /* what is claimed and not attempted, for lack of memory, is due again
+     * after the lease */
+
+    pool = ngx_create_pool(4096, ngx_cycle->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    claim = ngx_pcalloc(pool, sizeof(ngx_cred_retry_claim_t));
+    u = ngx_pcalloc(pool, members->nelts * sizeof(ngx_cred_undeployment_t));
+
+    if (claim == NULL || u == NULL) {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    claim->pool = pool;
+    claim->retry = retry;
+    claim->environment = environment;
+    claim->full = (members->nelts >= NGX_CRED_RETRY_CLAIM);
+    claim->left = members->nelts;
+
+    environment->inflight += members->nelts;
+
+    for (i = 0; i < members->nelts; i++) {
+        u[i].registry = retry->registry;
+        u[i].pool = pool;
+        u[i].environment = environment->name;
+        u[i].handler = ngx_cred_retry_undeployed;
+        u[i].release = ngx_cred_retry_release;
+        u[i].data = claim;
+
+        u[i].member.data = ngx_pstrdup(pool, &members->elts[i]->str);
+        u[i].member.len = u[i].member.data ? members->elts[i]->str.len : 0;
+
+        if (url->type == NGX_CRED_REDIS_NIL) {
+            ngx_cred_undeployment_unregistered(&u[i]);
+            continue;
+        }
+
+        u[i].url.data = (i == 0) ? ngx_pstrdup(pool, &url->str)
+                                 : u[0].url.data;
+        u[i].url.len = u[i].url.data ? url->str.len : 0;
+
+        ngx_cred_undeploy(&u[i]);
+    }
+}
+
+
+static ngx_cred_retry_environment_t *
+ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
+{
+    ngx_pool_t                    *pool;
+    ngx_queue_t                   *q;
+    ngx_cred_retry_environment_t  *environment;
+
+    for (q = ngx_queue_head(&retry->environments);
+         q != ngx_queue_sentinel(&retry->environments);
+         q = ngx_queue_next(q))
+    {
+        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+
+        if (environment->name.len == name->len
+            && ngx_memcmp(environment->name.data, name->data, name->len) == 0)
+        {
+            return environment;
+        }
+    }
+
+    pool = ngx_create_pool(512, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    environment = ngx_pcalloc(pool, sizeof(ngx_cred_retry_environment_t));
+    if (environment == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    environment->name.data = ngx_pstrdup(pool, name);
+    if (environment->name.data == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    environment->name.len = name->len;
+    environment->pool = pool;
+
+    ngx_queue_insert_tail(&retry->environments, &environment->queue);
+    retry->nenvironments++;
+
+    return environment;
+}
+
+
+/*
+ * Nothing is claimed of an environment that is down, however much is pending
+ * there; its connection makes its own attempts, and is asked for here so that
+ * it is kept.
+ */
+
+static void
+ngx_cred_retry_probe(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url)
+{
+    char              *err;
+    ngx_uint_t         down;
+    ngx_cred_redis_t  *redis;
+
+    redis = ngx_cred_environment_redis(retry->registry, &environment->name,
+                                       url, &err);
+
+    down = (redis && ngx_cred_redis_down(redis));
+
+    if (environment->down && !down) {
+        environment->drain = 1;
+        ngx_cred_retry_schedule(retry, 1);
+    }
+
+    environment->down = down;
+}
+
+
+static void
+ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_retry_claim_t  *claim;
+
+    if (u->state == NGX_CRED_PENDING) {
+        claim = u->data;
+
+        claim->failed = 1;
+
+        if (u->reason != NGX_CRED_REFUSED) {
+            claim->environment->down = 1;
+        }
+    }
+}
+
+
+static void
+ngx_cred_retry_release(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_retry_claim_t  *claim;
+
+    claim = u->data;
+
+    claim->environment->inflight--;
+
+    if (--claim->left) {
+        return;
+    }
+
+    if (claim->full && !claim->failed) {
+        ngx_cred_retry_schedule(claim->retry, 1);
+    }
+
+    ngx_destroy_pool(claim->pool);
+}
+
+
+/* frees what one claim needed */
+
+static void
+ngx_cred_retry_forget(ngx_cred_retry_t *retry)
+{
+    if (retry->pool) {
+        ngx_destroy_pool(retry->pool);
+        retry->pool = NULL;
+    }
+}

@@ -1,0 +1,146 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_undeployment.h>
+
+
+static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
+    ngx_cred_reason_e reason, ngx_str_t *error);
+static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
+
+
+void
+ngx_cred_undeploy(ngx_cred_undeployment_t *u)
+{
+    char              *err;
+    u_char            *p;
+    ngx_str_t          error, *prefix;
+    ngx_cred_redis_t  *redis;
+
+    u->start = ngx_current_msec;
+
+    redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
+                                       &err);
+    if (redis == NULL) {
+        error.data = (u_char *) err;
+        error.len = ngx_strlen(err);
+
+        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &error);
+        return;
+    }
+
+    prefix = ngx_cred_redis_prefix(redis);
+
+    p = ngx_pnalloc(u->pool, prefix->len + sizeof(":undeployments") - 1);
+    if (p == NULL) {
+        ngx_str_set(&error, "no memory");
+        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &error);
+        return;
+    }
+
+    u->args[0].data = p;
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+    p = ngx_cpymem(p, ":undeployments", sizeof(":undeployments") - 1);
+    u->args[0].len = p - u->args[0].data;
+
+    u->args[1].data = u->args[0].data;
+    u->args[1].len = prefix->len;
+
+    u->args[2] = u->member;
+
+    u->command.script = &ngx_cred_undeploy_script;
+    u->command.args = u->args;
+    u->command.nargs = 3;
+    u->command.handler = ngx_cred_undeploy_reply;
+    u->command.data = u;
+
+    if (ngx_cred_redis_eval(redis, &u->command) != NGX_OK) {
+        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &u->command.error);
+    }
+}
+
+
+static void
+ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_str_t                 error;
+    ngx_cred_undeployment_t  *u;
+
+    u = command->data;
+
+    switch (command->status) {
+
+    case NGX_CRED_REDIS_OK:
+
+        if (reply->type == NGX_CRED_REDIS_STRING) {
+            u->state = ngx_cred_state(&reply->str);
+
+            if (u->state != NGX_CRED_PENDING) {
+                ngx_cred_undeploy_done(u);
+                return;
+            }
+        }
+
+        ngx_str_set(&error, "unexpected reply to undeploy.lua");
+        ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
+        return;
+
+    case NGX_CRED_REDIS_REFUSED:
+        ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &command->error);
+        return;
+
+    case NGX_CRED_REDIS_TIMEDOUT:
+        ngx_cred_undeploy_failed(u, NGX_CRED_LATE, &command->error);
+        return;
+
+    default: /* NGX_CRED_REDIS_UNREACHABLE, NGX_CRED_REDIS_BROKEN */
+        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &command->error);
+        return;
+    }
+}
+
+
+void
+ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u)
+{
+    u->start = ngx_current_msec;
+    u->state = NGX_CRED_UNREGISTERED;
+
+    ngx_cred_undeploy_done(u);
+}
+
+
+static void
+ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u, ngx_cred_reason_e reason,
+    ngx_str_t *error)
+{
+    u->state = NGX_CRED_PENDING;
+    u->reason = reason;
+
+    u->error.data = ngx_pstrdup(u->pool, error);
+    u->error.len = u->error.data ? error->len : 0;
+
+    ngx_cred_undeploy_done(u);
+}
+
+
+static void
+ngx_cred_undeploy_done(ngx_cred_undeployment_t *u)
+{
+    u->duration = ngx_current_msec - u->start;
+
+    ngx_cred_acknowledge(u);
+
+    u->handler(u);
+}

@@ -1,0 +1,103 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * One attempt to take one credential out of one environment, made by a cascade
+ * or by the background retry.  What the files of the core room share; nobody
+ * else includes it.
+ */
+
+
+#ifndef _NGX_CRED_UNDEPLOYMENT_H_INCLUDED_
+#define _NGX_CRED_UNDEPLOYMENT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+
+
+typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
+
+typedef void (*ngx_cred_undeployment_handler_pt)(ngx_cred_undeployment_t *u);
+
+
+struct ngx_cred_undeployment_s {
+    ngx_cred_redis_command_t            command;
+    ngx_str_t                           args[3];
+
+    ngx_queue_t                         queue;       /* to acknowledge */
+
+    ngx_cred_registry_t                *registry;
+    ngx_pool_t                         *pool;        /* outlives it */
+    ngx_str_t                           environment;
+    ngx_str_t                           url;
+    ngx_str_t                           member;      /* of P:pending:... */
+
+    ngx_cred_state_e                    state;
+    ngx_cred_reason_e                   reason;
+    ngx_str_t                           error;
+    ngx_msec_t                          start;
+    ngx_msec_t                          duration;
+
+    u_char                              number[NGX_INT64_LEN];
+    u_char                              jitter[4];
+
+    unsigned                            claimed:1;   /* is to be attempted */
+
+    /* the attempt is over; may be called from within ngx_cred_undeploy() */
+    ngx_cred_undeployment_handler_pt    handler;
+
+    /* the receipt is written or lost: the undeployment is of no more use */
+    ngx_cred_undeployment_handler_pt    release;
+
+    void                               *data;
+};
+
+
+extern ngx_cred_redis_script_t  ngx_cred_delete_script;
+extern ngx_cred_redis_script_t  ngx_cred_undeploy_script;
+extern ngx_cred_redis_script_t  ngx_cred_acknowledge_script;
+extern ngx_cred_redis_script_t  ngx_cred_claim_script;
+
+
+/*
+ * Attempts the undeployment, whose registry, pool, environment, url, member,
+ * handler, release and data are set.  An attempt takes no longer than the
+ * connect and the command timeout together.
+ */
+void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
+
+/*
+ * Settles it without an attempt: the environment is not registered.
+ */
+void ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u);
+
+/*
+ * Sends the receipts of this turn of the event loop in one command to the
+ * registry, and releases the undeployments after the reply.
+ */
+void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
+void ngx_cred_acknowledge_handler(ngx_event_t *ev);
+
+/* the word of a receipt, a constant; and back, NGX_CRED_PENDING by default */
+ngx_str_t *ngx_cred_state_name(ngx_cred_state_e state);
+ngx_cred_state_e ngx_cred_state(ngx_str_t *name);
+
+/* this worker's connection to the registry; NULL if there is no memory */
+ngx_cred_redis_t *ngx_cred_registry_redis(ngx_cred_registry_t *registry);
+
+/*
+ * This worker's connection to an environment; NULL with "*err" set to a
+ * constant if its URL is bad or there is no memory.
+ */
+ngx_cred_redis_t *ngx_cred_environment_redis(ngx_cred_registry_t *registry,
+    ngx_str_t *name, ngx_str_t *url, char **err);
+
+
+#endif /* _NGX_CRED_UNDEPLOYMENT_H_INCLUDED_ */

@@ -1,0 +1,263 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_cred_http.h>
+
+
+static ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
+static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
+    ngx_str_t *dst, ngx_str_t *src);
+static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static ngx_int_t ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
+static ngx_int_t ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
+
+
+static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
+static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
+static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
+static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
+static ngx_str_t  ngx_http_cred_content_type = ngx_string("Content-Type");
+
+
+ngx_int_t
+ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
+{
+    ngx_cred_answer_t    answer;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_memzero(&answer, sizeof(ngx_cred_answer_t));
+
+    if (ngx_http_cred_keep(ctx, outcome) != NGX_OK
+        || ctx->api->answer(&ctx->view, outcome, &answer) != NGX_OK
+        || ngx_http_cred_headers(ctx, outcome, &answer) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->headers_out.status = answer.status;
+
+    /* a precondition of the client cannot undo what was done */
+
+    r->disable_not_modified = 1;
+
+    return ngx_http_cred_send(r, &answer.body);
+}
+
+
+/* the log phase comes after the end of the operation */
+
+static ngx_int_t
+ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
+{
+    ctx->result = ngx_cred_result_name(outcome->result);
+    ctx->environments = outcome->nreceipts;
+    ctx->pending = outcome->npending;
+    ctx->registry_time = outcome->registry_time;
+    ctx->cascade_time = outcome->cascade_time;
+
+    if (outcome->scope.len
+        && ngx_http_cred_keep_string(ctx, &ctx->scope, &outcome->scope)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_cred_keep_string(ctx, &ctx->subject, &outcome->subject)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cred_keep_string(ctx, &ctx->operation, &outcome->operation);
+}
+
+
+static ngx_int_t
+ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx, ngx_str_t *dst,
+    ngx_str_t *src)
+{
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
+    dst->data = ngx_pstrdup(ctx->request->pool, src);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
+    ngx_cred_answer_t *answer)
+{
+    ngx_uint_t           i;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (answer->content_type.len) {
+
+        if (answer->status == NGX_HTTP_NO_CONTENT) {
+
+            /* the header filter drops the field of its own */
+
+            if (ngx_http_cred_header(r, &ngx_http_cred_content_type,
+                                     &answer->content_type)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+        } else {
+            r->headers_out.content_type = answer->content_type;
+            r->headers_out.content_type_len = answer->content_type.len;
+        }
+    }
+
+    if (ngx_http_cred_header(r, &ngx_http_cred_cache_control,
+                             &ngx_http_cred_no_store)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < answer->nextra; i++) {
+
+        if (ngx_http_cred_header(r, &answer->extra[i].key,
+                                 &answer->extra[i].value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->operation.len
+        && ngx_http_cred_header(r, &ngx_http_cred_operation, &ctx->operation)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (outcome->npending) {
+        return ngx_http_cred_pending_header(ctx, outcome);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome)
+{
+    u_char              *p;
+    size_t               len;
+    ngx_str_t            value;
+    ngx_uint_t           i;
+    ngx_cred_receipt_t  *receipt;
+
+    len = 0;
+    receipt = outcome->receipts;
+
+    for (i = 0; i < outcome->nreceipts; i++) {
+        len += 3 * receipt[i].name.len + 1;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    for (i = 0; i < outcome->nreceipts; i++) {
+
+        if (receipt[i].state != NGX_CRED_PENDING) {
+            continue;
+        }
+
+        if (p != value.data) {
+            *p++ = ',';
+        }
+
+        p = (u_char *) ngx_escape_uri(p, receipt[i].name.data,
+                                      receipt[i].name.len,
+                                      NGX_ESCAPE_URI_COMPONENT);
+    }
+
+    value.len = p - value.data;
+
+    return ngx_http_cred_header(ctx->request, &ngx_http_cred_pending, &value);
+}
+
+
+static ngx_int_t
+ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key = *key;
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    r->headers_out.content_length_n = body->len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = body->len ? 1 : 0;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}

@@ -1,0 +1,438 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_cred_http.h>
+
+
+static ngx_cred_api_t *ngx_http_cred_route(ngx_http_request_t *r,
+    ngx_http_cred_loc_conf_t *clcf, ngx_cred_route_t *route);
+static ngx_http_cred_ctx_t *ngx_http_cred_create_ctx(ngx_http_request_t *r,
+    ngx_http_cred_loc_conf_t *clcf, ngx_cred_api_t *api,
+    ngx_cred_route_t *route);
+static void ngx_http_cred_read_headers(ngx_http_cred_ctx_t *ctx);
+static ngx_int_t ngx_http_cred_read_request_id(ngx_http_cred_ctx_t *ctx);
+static ngx_int_t ngx_http_cred_read_body(ngx_http_cred_ctx_t *ctx);
+static void ngx_http_cred_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_cred_start(ngx_http_cred_ctx_t *ctx);
+static void ngx_http_cred_deleted(void *data, ngx_cred_outcome_t *outcome);
+static void ngx_http_cred_cleanup(void *data);
+
+
+ngx_int_t
+ngx_http_cred_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_cred_api_t            *api;
+    ngx_cred_route_t           route;
+    ngx_http_cred_ctx_t       *ctx;
+    ngx_http_cred_loc_conf_t  *clcf;
+
+    /*
+     * A subrequest and an internal redirect are no request of a client: "return
+     * 503" of another module with "error_page 503 = @name" must not delete.
+     */
+
+    if (r != r->main || r->internal) {
+        return NGX_DECLINED;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_cred_module);
+
+    if (!(r->method & clcf->methods)) {
+        return NGX_DECLINED;
+    }
+
+    api = ngx_http_cred_route(r, clcf, &route);
+    if (api == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_cred_create_ctx(r, clcf, api, &route);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (api->body && r->headers_in.content_length_n <= NGX_CRED_API_BODY_LEN) {
+
+        rc = ngx_http_read_client_request_body(r, ngx_http_cred_body_handler);
+
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            return rc;
+        }
+
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
+    }
+
+    ctx->view.body_long = api->body;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_cred_start(ctx);
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+
+    return NGX_DONE;
+}
+
+
+static ngx_cred_api_t *
+ngx_http_cred_route(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
+    ngx_cred_route_t *route)
+{
+    ngx_uint_t        i;
+    ngx_cred_api_t  **apis;
+
+    apis = clcf->apis->elts;
+
+    for (i = 0; i < clcf->apis->nelts; i++) {
+
+        if (r->method == apis[i]->method
+            && apis[i]->route(&r->uri, route) == NGX_OK)
+        {
+            return apis[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_cred_ctx_t *
+ngx_http_cred_create_ctx(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
+    ngx_cred_api_t *api, ngx_cred_route_t *route)
+{
+    ngx_pool_cleanup_t   *pcln;
+    ngx_http_cleanup_t   *cln;
+    ngx_http_cred_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_cred_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    /* the former for a client that is gone, the latter finds the context */
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_cred_cleanup;
+    cln->data = ctx;
+
+    pcln = ngx_pool_cleanup_add(r->pool, 0);
+    if (pcln == NULL) {
+        return NULL;
+    }
+
+    pcln->handler = ngx_http_cred_cleanup;
+    pcln->data = ctx;
+
+    ctx->request = r;
+    ctx->api = api;
+    ctx->scope = route->scope;
+    ctx->id = route->id;
+    ctx->registry_time = -1;
+    ctx->cascade_time = -1;
+
+    ctx->view.pool = r->pool;
+    ctx->view.conf = &clcf->api;
+    ctx->view.route = *route;
+    ctx->view.args = r->args;
+    ctx->view.client = r->connection->addr_text;
+
+    ngx_http_cred_read_headers(ctx);
+
+    if (api->request_id && ngx_http_cred_read_request_id(ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_cred_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_cred_read_headers(ngx_http_cred_ctx_t *ctx)
+{
+    ngx_str_t        *name;
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    part = &ctx->request->headers_in.headers.part;
+    header = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            header = part->elts;
+            i = 0;
+        }
+
+        for (n = 0; n < NGX_CRED_API_HEADERS; n++) {
+            name = &ctx->api->headers[n];
+
+            if (name->len == 0 || header[i].key.len != name->len
+                || ngx_strncmp(header[i].lowcase_key, name->data, name->len)
+                   != 0)
+            {
+                continue;
+            }
+
+            if (ctx->view.nheaders[n]++ == 0) {
+                ctx->view.headers[n] = header[i].value;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_cred_read_request_id(ngx_http_cred_ctx_t *ctx)
+{
+    ngx_uint_t                  key;
+    ngx_http_variable_value_t  *vv;
+
+    static ngx_str_t  name = ngx_string("request_id");
+
+    key = ngx_hash_key(name.data, name.len);
+
+    vv = ngx_http_get_variable(ctx->request, &name, key);
+
+    if (vv == NULL || vv->not_found) {
+        return NGX_ERROR;
+    }
+
+    ctx->view.request_id.data = vv->data;
+    ctx->view.request_id.len = vv->len;
+
+    return NGX_OK;
+}
+
+
+/* what the client sent is in memory, in a file, or in both */
+
+static ngx_int_t
+ngx_http_cred_read_body(ngx_http_cred_ctx_t *ctx)
+{
+    off_t         size, rest;
+    u_char       *p;
+    size_t        len;
+    ssize_t       n;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    if (ctx->request->request_body == NULL) {
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for (cl = ctx->request->request_body->bufs; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    if (size > NGX_CRED_API_BODY_LEN) {
+        ctx->view.body_long = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, (size_t) size + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->view.body.data = p;
+
+    for (cl = ctx->request->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_buf_in_memory(b)) {
+            len = b->last - b->pos;
+            p = ngx_cpymem(p, b->pos, len);
+
+        } else if (b->in_file) {
+            rest = b->file_last - b->file_pos;
+
+            n = ngx_read_file(b->file, p, (size_t) rest, b->file_pos);
+
+            if (n != (ssize_t) rest) {
+                return NGX_ERROR;
+            }
+
+            p += n;
+        }
+    }
+
+    ctx->view.body.len = p - ctx->view.body.data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_cred_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t             rc;
+    ngx_http_cred_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cred_module);
+
+    rc = ngx_http_cred_read_body(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_cred_start(ctx);
+
+    } else {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+
+/* NGX_DONE: it is under way; else a code to finalize the request with */
+
+static ngx_int_t
+ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_cred_params_t         *params;
+    ngx_cred_outcome_t         outcome;
+    ngx_http_request_t        *r;
+    ngx_http_cred_loc_conf_t  *clcf;
+
+    r = ctx->request;
+
+    params = &ctx->params;
+
+    params->api = ctx->api->name;
+    params->rules = &ctx->api->rules;
+    params->client = ctx->view.client;
+
+    ngx_memzero(&outcome, sizeof(ngx_cred_outcome_t));
+
+    outcome.registry_time = -1;
+    outcome.cascade_time = -1;
+
+    rc = ctx->api->identify(&ctx->view, params);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        outcome.result = NGX_CRED_UNAUTHORIZED;
+        return ngx_http_cred_answer(ctx, &outcome);
+    }
+
+    if (params->scope.len) {
+        ctx->scope = params->scope;
+    }
+
+    ctx->id = params->id;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_cred_module);
+
+    if (ngx_cred_delete(clcf->registry, params, ngx_http_cred_deleted, ctx,
+                        &ctx->del)
+        != NGX_AGAIN)
+    {
+        outcome.result = NGX_CRED_UNAVAILABLE;
+        return ngx_http_cred_answer(ctx, &outcome);
+    }
+
+    if (!r->discard_body) {
+        r->read_event_handler = ngx_http_test_reading;
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_cred_deleted(void *data, ngx_cred_outcome_t *outcome)
+{
+    ngx_http_cred_ctx_t *ctx = data;
+
+    ngx_int_t            rc;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    ctx->del = NULL;
+
+    ngx_http_set_log_request(c->log, r);
+
+    rc = ngx_http_cred_answer(ctx, outcome);
+
+    ngx_http_finalize_request(r, rc);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_cred_cleanup(void *data)
+{
+    ngx_http_cred_ctx_t *ctx = data;
+
+    if (ctx->del) {
+        ngx_cred_delete_forget(ctx->del);
+        ctx->del = NULL;
+    }
+}
+
+
+ngx_http_cred_ctx_t *
+ngx_http_cred_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t   *cln;
+    ngx_http_cred_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cred_module);
+
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+            if (cln->handler == ngx_http_cred_cleanup) {
+                return cln->data;
+            }
+        }
+    }
+
+    return ctx;
+}

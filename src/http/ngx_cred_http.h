@@ -1,0 +1,100 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * The http room: the only one that knows requests.  It intercepts, sends the
+ * answer, and gives the variables.
+ */
+
+
+#ifndef _NGX_CRED_HTTP_H_INCLUDED_
+#define _NGX_CRED_HTTP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_cred_api.h>
+
+
+typedef struct {
+    ngx_array_t                 registries;    /* ngx_cred_registry_t * */
+    ngx_uint_t                  intercepted;   /* "cred_delete" is somewhere */
+} ngx_http_cred_main_conf_t;
+
+
+typedef struct {
+    ngx_array_t                *apis;          /* ngx_cred_api_t *; NULL: off */
+    ngx_uint_t                  methods;       /* of all of them */
+    ngx_str_t                   delete_at;     /* FILE:LINE of the directive */
+
+    ngx_cred_registry_t        *registry;
+
+    /* what the registry is made from */
+
+    ngx_cred_redis_url_t       *url;
+    ngx_addr_t                 *addrs;
+    ngx_uint_t                  naddrs;
+    ngx_str_t                   password;      /* from a file */
+    ngx_str_t                   prefix;
+    ngx_msec_t                  connect_timeout;
+    ngx_msec_t                  command_timeout;
+    ngx_msec_t                  cascade_timeout;
+    ngx_msec_t                  retry_min;
+    ngx_msec_t                  retry_max;
+
+    ngx_cred_api_conf_t         api;
+} ngx_http_cred_loc_conf_t;
+
+
+/* of an intercepted request; in its pool */
+
+typedef struct {
+    ngx_http_request_t         *request;
+    ngx_cred_api_t             *api;
+    ngx_cred_view_t             view;
+    ngx_cred_params_t           params;
+    ngx_cred_delete_t          *del;           /* under way, or NULL */
+
+    /* for the variables; strings in the pool of the request */
+
+    ngx_str_t                  *result;        /* NULL: there is none yet */
+    ngx_str_t                   scope;
+    ngx_str_t                   id;
+    ngx_str_t                   subject;
+    ngx_str_t                   operation;
+    ngx_uint_t                  environments;
+    ngx_uint_t                  pending;
+    ngx_msec_int_t              registry_time; /* -1: none */
+    ngx_msec_int_t              cascade_time;
+} ngx_http_cred_ctx_t;
+
+
+extern ngx_module_t  ngx_http_cred_module;
+
+
+/* the PRECONTENT handler: declines all but delete routes */
+ngx_int_t ngx_http_cred_handler(ngx_http_request_t *r);
+
+/*
+ * The context of an intercepted request, also after an internal redirect took
+ * it from the request; NULL if it was not intercepted.
+ */
+ngx_http_cred_ctx_t *ngx_http_cred_get_ctx(ngx_http_request_t *r);
+
+/*
+ * Sends the answer for an outcome, and keeps what the variables need.  Returns
+ * a code for ngx_http_finalize_request().
+ */
+ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
+
+/* adds the variables; the configuration calls it */
+ngx_int_t ngx_http_cred_add_variables(ngx_conf_t *cf);
+
+
+#endif /* _NGX_CRED_HTTP_H_INCLUDED_ */

@@ -1,0 +1,196 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * The redis room: one kept-open, pipelined connection to each Redis, on
+ * nginx's own events, which runs Lua scripts and returns their replies.
+ * It knows nothing of credentials.
+ */
+
+
+#ifndef _NGX_CRED_REDIS_H_INCLUDED_
+#define _NGX_CRED_REDIS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+#define NGX_CRED_REDIS_PORT           6379
+#define NGX_CRED_REDIS_PREFIX         "{cred}"
+
+
+/* what became of a command */
+
+#define NGX_CRED_REDIS_OK             0  /* a reply which is no error */
+#define NGX_CRED_REDIS_REFUSED        1  /* Redis replied with an error */
+#define NGX_CRED_REDIS_UNREACHABLE    2  /* no connection, nothing was sent */
+#define NGX_CRED_REDIS_BUSY           3  /* the queue is full, nothing was
+                                            sent */
+#define NGX_CRED_REDIS_BROKEN         4  /* the connection broke after the
+                                            command was sent */
+#define NGX_CRED_REDIS_TIMEDOUT       5  /* no reply in time after the command
+                                            was sent */
+
+
+/* types of replies, RESP2 */
+
+#define NGX_CRED_REDIS_NIL            0
+#define NGX_CRED_REDIS_STRING         1
+#define NGX_CRED_REDIS_STATUS         2
+#define NGX_CRED_REDIS_ERROR          3
+#define NGX_CRED_REDIS_INTEGER        4
+#define NGX_CRED_REDIS_ARRAY          5
+
+
+typedef struct ngx_cred_redis_s          ngx_cred_redis_t;
+typedef struct ngx_cred_redis_reply_s    ngx_cred_redis_reply_t;
+typedef struct ngx_cred_redis_command_s  ngx_cred_redis_command_t;
+
+
+/* a parsed Redis URL; strings are decoded and live as long as its pool */
+
+typedef struct {
+    ngx_str_t                   text;      /* as written, password included:
+                                              never logged */
+    ngx_str_t                   name;      /* for logs: no user, no password */
+    ngx_str_t                   user;
+    ngx_str_t                   password;
+    ngx_str_t                   host;      /* empty with a unix socket */
+    ngx_str_t                   path;      /* of a unix socket */
+    ngx_str_t                   prefix;    /* empty if the URL has none */
+    in_port_t                   port;
+    ngx_uint_t                  db;
+
+    unsigned                    tls:1;     /* rediss:// */
+} ngx_cred_redis_url_t;
+
+
+/* how to reach Redis servers; lives as long as the cycle that uses it */
+
+typedef struct {
+    ngx_msec_t                  connect_timeout;
+    ngx_msec_t                  command_timeout;
+
+    ngx_resolver_t             *resolver;
+    ngx_msec_t                  resolver_timeout;
+
+    /* what the configuration knows of the one Redis it names, else zero */
+
+    ngx_addr_t                 *addrs;     /* of the name in its URL */
+    ngx_uint_t                  naddrs;
+    ngx_str_t                   password;  /* in place of the URL's */
+    ngx_str_t                   identity;  /* in place of the URL, where two
+                                              have the same one */
+} ngx_cred_redis_conf_t;
+
+
+struct ngx_cred_redis_reply_s {
+    ngx_uint_t                  type;
+    int64_t                     integer;
+    ngx_str_t                   str;       /* STRING, STATUS and ERROR */
+    ngx_uint_t                  nelts;     /* ARRAY */
+    ngx_cred_redis_reply_t    **elts;
+};
+
+
+/* a Lua script, embedded by the build; "sha" is SHA-1 in hex */
+
+typedef struct {
+    ngx_str_t                   name;
+    ngx_str_t                   text;
+    ngx_str_t                   sha;
+} ngx_cred_redis_script_t;
+
+
+/*
+ * Called exactly once for each command that ngx_cred_redis_eval() accepted,
+ * from an event handler, never from within ngx_cred_redis_eval().
+ * "reply" is there with NGX_CRED_REDIS_OK only and dies on return; what went
+ * wrong otherwise is worded in command->error, which dies on return as well.
+ */
+
+typedef void (*ngx_cred_redis_handler_pt)(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+
+
+/* owned by the caller, left alone by it until the handler is called */
+
+struct ngx_cred_redis_command_s {
+    ngx_queue_t                 queue;
+
+    ngx_cred_redis_script_t    *script;
+    ngx_str_t                  *args;      /* the first is the only key */
+    ngx_uint_t                  nargs;
+
+    ngx_cred_redis_handler_pt   handler;
+    void                       *data;
+
+    ngx_uint_t                  status;    /* NGX_CRED_REDIS_OK and so on */
+    ngx_str_t                   error;
+
+    ngx_msec_t                  limit;     /* when it times out */
+    size_t                      size;      /* of what was encoded */
+    unsigned                    eval:1;    /* the script was unknown */
+};
+
+
+/*
+ * Parses "redis://[[user]:password@]host[:port][/db][?prefix=P]", the same
+ * with "rediss", or "unix:/path[?db=N&prefix=P]" into "url", whose strings
+ * are allocated from "pool".  "user@" leaves the password empty: it must come
+ * from elsewhere then.  Returns NGX_OK, or NGX_ERROR with "*err" set to
+ * a constant that says what is wrong.
+ */
+ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_cred_redis_url_t *url, char **err);
+
+/*
+ * Returns this worker's connection to the Redis of "url", making it (but not
+ * connecting) at first use.  Connections with the same URL are one.  "label"
+ * ("registry", "environment: staging") is what logs call it, copied at first
+ * use.  A name in "url" is resolved at each connect, unless conf->addrs are its
+ * addresses.
+ * The result is valid until the calling event handler returns: connections that
+ * nobody asks for are closed after some minutes, so ask again each time.
+ * Returns NULL with "*err" set to a constant if the URL is bad or there is no
+ * memory.
+ */
+ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
+    ngx_str_t *url, ngx_str_t *label, char **err);
+
+/*
+ * Runs command->script with command->args; commands of one turn of the event
+ * loop leave in one write.  Returns NGX_OK when command->handler will be
+ * called, or NGX_DECLINED with command->status and command->error set when
+ * the command was refused at once and nothing was sent.
+ */
+ngx_int_t ngx_cred_redis_eval(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
+
+/*
+ * The clock of this Redis, in milliseconds since the epoch, reckoned from the
+ * last reading: TIME at connect, or what ngx_cred_redis_set_time() was told
+ * since.  0 before the first one.
+ */
+uint64_t ngx_cred_redis_time(ngx_cred_redis_t *redis);
+
+void ngx_cred_redis_set_time(ngx_cred_redis_t *redis, uint64_t now);
+
+/*
+ * Tells whether commands are refused at once because the last attempt to
+ * connect failed.  New attempts are made until one succeeds, with back-off,
+ * without being asked for.
+ */
+ngx_uint_t ngx_cred_redis_down(ngx_cred_redis_t *redis);
+
+/* the prefix of its keys: the URL's, else "{cred}" */
+ngx_str_t *ngx_cred_redis_prefix(ngx_cred_redis_t *redis);
+
+
+#endif /* _NGX_CRED_REDIS_H_INCLUDED_ */

@@ -1,0 +1,400 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_cred_redis_codec.h>
+
+#include <hiredis/hiredis.h>
+
+
+#define NGX_CRED_REDIS_OUTPUT_SIZE  16384
+
+
+#if (HIREDIS_MAJOR < 1)
+typedef int     ngx_cred_redis_size_t;
+#else
+typedef size_t  ngx_cred_redis_size_t;
+#endif
+
+
+struct ngx_cred_redis_codec_s {
+    redisReader    *reader;
+    ngx_pool_t     *pool;       /* of one reply */
+    ngx_uint_t      nelts;
+    char           *error;
+};
+
+
+static void *ngx_cred_redis_codec_string(const redisReadTask *task, char *data,
+    size_t len);
+static void *ngx_cred_redis_codec_array(const redisReadTask *task,
+    ngx_cred_redis_size_t nelts);
+static void *ngx_cred_redis_codec_integer(const redisReadTask *task,
+    long long n);
+static void *ngx_cred_redis_codec_nil(const redisReadTask *task);
+static void ngx_cred_redis_codec_free(void *reply);
+static ngx_cred_redis_reply_t *ngx_cred_redis_codec_reply(
+    const redisReadTask *task, ngx_uint_t type);
+static ngx_int_t ngx_cred_redis_codec_grow(ngx_cred_redis_output_t *out,
+    size_t size, ngx_log_t *log);
+
+
+/*
+ * The default functions of hiredis allocate what the sender announces, to any
+ * number and depth.
+ */
+
+static redisReplyObjectFunctions  ngx_cred_redis_codec_functions = {
+    .createString = ngx_cred_redis_codec_string,
+    .createArray = ngx_cred_redis_codec_array,
+    .createInteger = ngx_cred_redis_codec_integer,
+    .createNil = ngx_cred_redis_codec_nil,
+    .freeObject = ngx_cred_redis_codec_free
+};
+
+
+ngx_cred_redis_codec_t *
+ngx_cred_redis_codec_create(ngx_log_t *log)
+{
+    ngx_cred_redis_codec_t  *codec;
+
+    codec = ngx_calloc(sizeof(ngx_cred_redis_codec_t), log);
+    if (codec == NULL) {
+        return NULL;
+    }
+
+    codec->pool = ngx_create_pool(4096, log);
+    if (codec->pool == NULL) {
+        ngx_free(codec);
+        return NULL;
+    }
+
+    codec->reader =
+               redisReaderCreateWithFunctions(&ngx_cred_redis_codec_functions);
+
+    if (codec->reader == NULL) {
+        ngx_destroy_pool(codec->pool);
+        ngx_free(codec);
+        return NULL;
+    }
+
+    /* redisReaderSetPrivdata() of hiredis 0.14 truncates the pointer */
+
+    codec->reader->privdata = codec;
+
+    return codec;
+}
+
+
+void
+ngx_cred_redis_codec_destroy(ngx_cred_redis_codec_t *codec)
+{
+    redisReaderFree(codec->reader);
+    ngx_destroy_pool(codec->pool);
+    ngx_free(codec);
+}
+
+
+ngx_int_t
+ngx_cred_redis_codec_feed(ngx_cred_redis_codec_t *codec, u_char *data,
+    size_t size)
+{
+    if (redisReaderFeed(codec->reader, (char *) data, size) != REDIS_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_redis_codec_next(ngx_cred_redis_codec_t *codec,
+    ngx_cred_redis_reply_t **reply, char **err)
+{
+    void         *r;
+    redisReader  *reader;
+
+    reader = codec->reader;
+
+    if (reader->ridx == -1) {
+        /* between two replies, nothing of the last one is needed any more */
+        ngx_reset_pool(codec->pool);
+        codec->nelts = 0;
+    }
+
+    r = NULL;
+
+    if (redisReaderGetReply(reader, &r) != REDIS_OK) {
+        *err = codec->error ? codec->error : reader->errstr;
+        return NGX_ERROR;
+    }
+
+    if (r == NULL) {
+
+        if (reader->len - reader->pos > NGX_CRED_REDIS_REPLY_BYTES) {
+            *err = "too long reply";
+            return NGX_ERROR;
+        }
+
+        return NGX_AGAIN;
+    }
+
+    *reply = r;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_cred_redis_codec_string(const redisReadTask *task, char *data, size_t len)
+{
+    ngx_uint_t               type;
+    ngx_cred_redis_codec_t  *codec;
+    ngx_cred_redis_reply_t  *reply;
+
+    codec = task->privdata;
+
+    switch (task->type) {
+
+    case REDIS_REPLY_STRING:
+        type = NGX_CRED_REDIS_STRING;
+        break;
+
+    case REDIS_REPLY_STATUS:
+        type = NGX_CRED_REDIS_STATUS;
+        break;
+
+    case REDIS_REPLY_ERROR:
+        type = NGX_CRED_REDIS_ERROR;
+        break;
+
+    default:
+        codec->error = "reply of an unknown type";
+        return NULL;
+    }
+
+    reply = ngx_cred_redis_codec_reply(task, type);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->str.data = ngx_pnalloc(codec->pool, len + 1);
+    if (reply->str.data == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(reply->str.data, data, len);
+    reply->str.data[len] = '\0';
+    reply->str.len = len;
+
+    return reply;
+}
+
+
+static void *
+ngx_cred_redis_codec_array(const redisReadTask *task,
+    ngx_cred_redis_size_t nelts)
+{
+    ngx_uint_t               depth;
+    const redisReadTask     *parent;
+    ngx_cred_redis_codec_t  *codec;
+    ngx_cred_redis_reply_t  *reply;
+
+    codec = task->privdata;
+
+    if (task->type != REDIS_REPLY_ARRAY) {
+        codec->error = "reply of an unknown type";
+        return NULL;
+    }
+
+    depth = 1;
+
+    for (parent = task->parent; parent; parent = parent->parent) {
+        depth++;
+    }
+
+    if (depth > NGX_CRED_REDIS_REPLY_DEPTH) {
+        codec->error = "too deeply nested reply";
+        return NULL;
+    }
+
+    if ((size_t) nelts > NGX_CRED_REDIS_REPLY_ELEMENTS - codec->nelts) {
+        codec->error = "too many elements in a reply";
+        return NULL;
+    }
+
+    codec->nelts += nelts;
+
+    reply = ngx_cred_redis_codec_reply(task, NGX_CRED_REDIS_ARRAY);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->nelts = nelts;
+    reply->elts = ngx_palloc(codec->pool,
+                             (nelts + 1) * sizeof(ngx_cred_redis_reply_t *));
+    if (reply->elts == NULL) {
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+static void *
+ngx_cred_redis_codec_integer(const redisReadTask *task, long long n)
+{
+    ngx_cred_redis_reply_t  *reply;
+
+    reply = ngx_cred_redis_codec_reply(task, NGX_CRED_REDIS_INTEGER);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->integer = n;
+
+    return reply;
+}
+
+
+static void *
+ngx_cred_redis_codec_nil(const redisReadTask *task)
+{
+    return ngx_cred_redis_codec_reply(task, NGX_CRED_REDIS_NIL);
+}
+
+
+static void
+ngx_cred_redis_codec_free(void *reply)
+{
+    /* replies go with the pool */
+}
+
+
+static ngx_cred_redis_reply_t *
+ngx_cred_redis_codec_reply(const redisReadTask *task, ngx_uint_t type)
+{
+    ngx_cred_redis_codec_t  *codec;
+    ngx_cred_redis_reply_t  *reply, *parent;
+
+    codec = task->privdata;
+
+    reply = ngx_pcalloc(codec->pool, sizeof(ngx_cred_redis_reply_t));
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->type = type;
+
+    if (task->parent) {
+        parent = task->parent->obj;
+        parent->elts[task->idx] = reply;
+    }
+
+    return reply;
+}
+
+
+ngx_int_t
+ngx_cred_redis_codec_append(ngx_cred_redis_output_t *out, ngx_str_t *args,
+    ngx_uint_t nargs, ngx_log_t *log)
+{
+    char                *command;
+    long long            len;
+    ngx_int_t            rc;
+    ngx_uint_t           i;
+
+    static size_t       *lens;
+    static ngx_uint_t    nalloc;
+    static const char  **argv;
+
+    if (nargs > nalloc) {
+
+        if (argv) {
+            ngx_free(argv);
+            ngx_free(lens);
+        }
+
+        nalloc = 0;
+        lens = NULL;
+
+        argv = ngx_alloc(2 * nargs * sizeof(char *), log);
+        if (argv == NULL) {
+            return NGX_ERROR;
+        }
+
+        lens = ngx_alloc(2 * nargs * sizeof(size_t), log);
+        if (lens == NULL) {
+            ngx_free(argv);
+            argv = NULL;
+            return NGX_ERROR;
+        }
+
+        nalloc = 2 * nargs;
+    }
+
+    for (i = 0; i < nargs; i++) {
+        argv[i] = (char *) args[i].data;
+        lens[i] = args[i].len;
+    }
+
+    command = NULL;
+
+    len = redisFormatCommandArgv(&command, nargs, argv, lens);
+    if (len < 0) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_cred_redis_codec_grow(out, (size_t) len, log);
+
+    if (rc == NGX_OK) {
+        out->last = ngx_cpymem(out->last, command, (size_t) len);
+    }
+
+    redisFreeCommand(command);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_codec_grow(ngx_cred_redis_output_t *out, size_t size,
+    ngx_log_t *log)
+{
+    u_char  *start;
+    size_t   used, room;
+
+    if ((size_t) (out->end - out->last) >= size) {
+        return NGX_OK;
+    }
+
+    used = out->last - out->pos;
+    room = ngx_max((size_t) (out->end - out->start),
+                   NGX_CRED_REDIS_OUTPUT_SIZE);
+
+    while (room - used < size) {
+        room *= 2;
+    }
+
+    start = ngx_alloc(room, log);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (out->start) {
+        ngx_memcpy(start, out->pos, used);
+        ngx_free(out->start);
+    }
+
+    out->start = start;
+    out->pos = start;
+    out->last = start + used;
+    out->end = start + room;
+
+    return NGX_OK;
+}

@@ -1,0 +1,896 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_redis_connection.h>
+
+
+#define NGX_CRED_REDIS_BUFFER_SIZE  65536
+#define NGX_CRED_REDIS_READS        16     /* of one buffer, per event */
+
+
+static void ngx_cred_redis_start_handler(ngx_event_t *ev);
+static void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx);
+static void ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr);
+static ngx_int_t ngx_cred_redis_test_connect(ngx_connection_t *c);
+static void ngx_cred_redis_handshake(ngx_cred_redis_t *redis);
+static ngx_int_t ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_redis_write_handler(ngx_event_t *wev);
+static void ngx_cred_redis_write(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
+static void ngx_cred_redis_read_handler(ngx_event_t *rev);
+static void ngx_cred_redis_read(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_timer_handler(ngx_event_t *ev);
+static void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
+static u_char *ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+static u_char      ngx_cred_redis_buffer[NGX_CRED_REDIS_BUFFER_SIZE];
+
+/* "worker_shutdown_timeout" is over: no new connections */
+static ngx_uint_t  ngx_cred_redis_shutdown;
+
+
+void
+ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
+{
+    redis->log = *ngx_cycle->log;
+    redis->log.handler = ngx_cred_redis_log_error;
+    redis->log.data = redis;
+    redis->log.action = NULL;
+
+    ngx_queue_init(&redis->waiting);
+    ngx_queue_init(&redis->sent);
+
+    redis->start.handler = ngx_cred_redis_start_handler;
+    redis->start.data = redis;
+    redis->start.log = &redis->log;
+
+    redis->flush.handler = ngx_cred_redis_flush_handler;
+    redis->flush.data = redis;
+    redis->flush.log = &redis->log;
+
+    redis->timer.handler = ngx_cred_redis_timer_handler;
+    redis->timer.data = redis;
+    redis->timer.log = &redis->log;
+
+    redis->backoff.handler = ngx_cred_redis_backoff_handler;
+    redis->backoff.data = redis;
+    redis->backoff.log = &redis->log;
+    redis->backoff.cancelable = 1;
+}
+
+
+void
+ngx_cred_redis_connect(ngx_cred_redis_t *redis)
+{
+    if (redis->state == NGX_CRED_REDIS_CLOSED) {
+        ngx_post_event(&redis->start, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_cred_redis_start_handler(ngx_event_t *ev)
+{
+    ngx_addr_t        *addr;
+    ngx_cred_redis_t  *redis;
+
+    redis = ev->data;
+
+    if (redis->state != NGX_CRED_REDIS_CLOSED) {
+        return;
+    }
+
+    if (redis->backoff.timer_set) {
+        ngx_del_timer(&redis->backoff);
+    }
+
+    redis->log.action = "connecting";
+    redis->state = NGX_CRED_REDIS_RESOLVING;
+    redis->timer.cancelable = 0;
+
+    if (redis->timer.timer_set) {
+        ngx_del_timer(&redis->timer);
+    }
+
+    ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
+
+    if (ngx_cred_redis_shutdown) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "worker is shutting down", NULL);
+        return;
+    }
+
+    if (redis->literal) {
+        ngx_cred_redis_open(redis, redis->literal);
+
+    } else if (redis->conf.naddrs) {
+        addr = &redis->conf.addrs[redis->addr++ % redis->conf.naddrs];
+        ngx_cred_redis_open(redis, addr);
+
+    } else {
+        ngx_cred_redis_resolve(redis);
+    }
+}
+
+
+static void
+ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
+{
+    ngx_resolver_ctx_t  *ctx, temp;
+
+    temp.name = redis->url.host;
+
+    ctx = redis->conf.resolver ? ngx_resolve_start(redis->conf.resolver, &temp)
+                               : NGX_NO_RESOLVER;
+
+    if (ctx == NULL) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "no memory to resolve", &redis->url.host);
+        return;
+    }
+
+    if (ctx == NGX_NO_RESOLVER) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "no resolver defined to resolve",
+                            &redis->url.host);
+        return;
+    }
+
+    ctx->name = redis->url.host;
+    ctx->handler = ngx_cred_redis_resolve_handler;
+    ctx->data = redis;
+    ctx->timeout = redis->conf.resolver_timeout;
+
+    redis->resolving = ctx;
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        redis->resolving = NULL;
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "could not resolve", &redis->url.host);
+    }
+}
+
+
+static void
+ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx)
+{
+    ngx_str_t             reason;
+    ngx_resolver_addr_t  *addr;
+    ngx_cred_redis_t     *redis;
+
+    redis = ctx->data;
+    redis->resolving = NULL;
+
+    if (ctx->state) {
+        reason.data = (u_char *) ngx_resolver_strerror(ctx->state);
+        reason.len = ngx_strlen(reason.data);
+
+        ngx_resolve_name_done(ctx);
+
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "could not resolve the name:", &reason);
+        return;
+    }
+
+    addr = &ctx->addrs[redis->addr++ % ctx->naddrs];
+
+    ngx_memcpy(&redis->resolved, addr->sockaddr, addr->socklen);
+    ngx_inet_set_port(&redis->resolved.sockaddr, redis->url.port);
+
+    redis->resolved_addr.sockaddr = &redis->resolved.sockaddr;
+    redis->resolved_addr.socklen = addr->socklen;
+    redis->resolved_addr.name = redis->url.name;
+
+    ngx_resolve_name_done(ctx);
+
+    ngx_cred_redis_open(redis, &redis->resolved_addr);
+}
+
+
+static void
+ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
+{
+    ngx_int_t          rc;
+    ngx_err_t          err;
+    ngx_uint_t         level;
+    ngx_connection_t  *c;
+
+    ngx_memzero(&redis->peer, sizeof(ngx_peer_connection_t));
+
+    redis->peer.sockaddr = addr->sockaddr;
+    redis->peer.socklen = addr->socklen;
+    redis->peer.name = &redis->url.name;
+    redis->peer.get = ngx_event_get_peer;
+    redis->peer.log = &redis->log;
+    redis->peer.log_error = NGX_ERROR_INFO;
+
+    /* what connect() itself meets is logged once, by ngx_cred_redis_fail() */
+
+    level = redis->log.log_level;
+    redis->log.log_level = ngx_min(level, NGX_LOG_ALERT);
+
+    rc = ngx_event_connect_peer(&redis->peer);
+    err = ngx_socket_errno;
+
+    redis->log.log_level = level;
+
+    if (rc != NGX_OK && rc != NGX_AGAIN) {
+        redis->peer.connection = NULL;
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, err,
+                            "connect() failed", NULL);
+        return;
+    }
+
+    c = redis->peer.connection;
+
+    c->data = redis;
+    c->pool = redis->pool;
+    c->log_error = NGX_ERROR_INFO;
+    c->read->handler = ngx_cred_redis_read_handler;
+    c->write->handler = ngx_cred_redis_write_handler;
+
+    redis->state = NGX_CRED_REDIS_CONNECTING;
+
+    if (rc == NGX_OK) {
+        ngx_cred_redis_handshake(redis);
+    }
+}
+
+
+static ngx_int_t
+ngx_cred_redis_test_connect(ngx_connection_t *c)
+{
+    int        err;
+    socklen_t  len;
+
+    err = 0;
+    len = sizeof(int);
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+    if (err) {
+        ngx_set_socket_errno(err);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
+{
+    u_char             db[NGX_INT_T_LEN];
+    ngx_int_t          rc;
+    ngx_str_t          args[3];
+    ngx_uint_t         n;
+    ngx_connection_t  *c;
+
+    c = redis->peer.connection;
+
+    redis->log.action = "authenticating";
+
+    if (redis->peer.sockaddr->sa_family != AF_UNIX
+        && ngx_tcp_nodelay(c) != NGX_OK)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "setting TCP_NODELAY failed", NULL);
+        return;
+    }
+
+    redis->codec = ngx_cred_redis_codec_create(&redis->log);
+
+    rc = redis->codec ? NGX_OK : NGX_ERROR;
+
+    redis->state = NGX_CRED_REDIS_HANDSHAKE;
+    redis->handshake = 0;
+
+    if (rc == NGX_OK && redis->url.password.len) {
+        n = 0;
+        ngx_str_set(&args[n], "AUTH");
+        n++;
+
+        if (redis->url.user.len) {
+            args[n++] = redis->url.user;
+        }
+
+        args[n++] = redis->url.password;
+
+        rc = ngx_cred_redis_codec_append(&redis->out, args, n, &redis->log);
+        redis->handshake++;
+    }
+
+    if (rc == NGX_OK && redis->url.db) {
+        ngx_str_set(&args[0], "SELECT");
+        args[1].data = db;
+        args[1].len = ngx_sprintf(db, "%ui", redis->url.db) - db;
+
+        rc = ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
+        redis->handshake++;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_str_set(&args[0], "TIME");
+
+        rc = ngx_cred_redis_codec_append(&redis->out, args, 1, &redis->log);
+        redis->handshake++;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "no memory", NULL);
+        return;
+    }
+
+    ngx_cred_redis_write(redis);
+}
+
+
+static ngx_int_t
+ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_int_t                sec, usec;
+    ngx_cred_redis_reply_t  *s, *us;
+
+    if (reply->type == NGX_CRED_REDIS_ERROR) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "refused:", &reply->str);
+        return NGX_ERROR;
+    }
+
+    if (--redis->handshake) {
+        return NGX_OK;
+    }
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts != 2) {
+        goto invalid;
+    }
+
+    s = reply->elts[0];
+    us = reply->elts[1];
+
+    if (s->type != NGX_CRED_REDIS_STRING || us->type != NGX_CRED_REDIS_STRING) {
+        goto invalid;
+    }
+
+    sec = ngx_atoi(s->str.data, s->str.len);
+    usec = ngx_atoi(us->str.data, us->str.len);
+
+    if (sec == NGX_ERROR || usec == NGX_ERROR) {
+        goto invalid;
+    }
+
+    ngx_cred_redis_set_time(redis, (uint64_t) sec * 1000 + usec / 1000);
+
+    ngx_del_timer(&redis->timer);
+    redis->timer.cancelable = 1;
+
+    redis->log.action = NULL;
+    redis->state = NGX_CRED_REDIS_READY;
+    redis->failures = 0;
+    redis->error_len = 0;
+
+    if (redis->down) {
+        redis->down = 0;
+        ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
+    }
+
+    ngx_cred_redis_send_waiting(redis);
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                        "invalid reply to TIME", NULL);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_cred_redis_write_handler(ngx_event_t *wev)
+{
+    ngx_connection_t  *c;
+    ngx_cred_redis_t  *redis;
+
+    c = wev->data;
+    redis = c->data;
+
+    if (redis->state == NGX_CRED_REDIS_CONNECTING) {
+
+        if (ngx_cred_redis_test_connect(c) != NGX_OK) {
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE,
+                                ngx_socket_errno, "connect() failed", NULL);
+            return;
+        }
+
+        ngx_cred_redis_handshake(redis);
+        return;
+    }
+
+    ngx_cred_redis_write(redis);
+}
+
+
+void
+ngx_cred_redis_flush(ngx_cred_redis_t *redis)
+{
+    ngx_post_event(&redis->flush, &ngx_posted_events);
+}
+
+
+static void
+ngx_cred_redis_flush_handler(ngx_event_t *ev)
+{
+    ngx_cred_redis_t  *redis;
+
+    redis = ev->data;
+
+    if (redis->state == NGX_CRED_REDIS_READY) {
+        ngx_cred_redis_write(redis);
+    }
+
+    /* an exiting worker is done with this connection */
+
+    if (ngx_exiting
+        && redis->state == NGX_CRED_REDIS_READY && redis->ncommands == 0)
+    {
+        ngx_cred_redis_close(redis);
+    }
+}
+
+
+static void
+ngx_cred_redis_write(ngx_cred_redis_t *redis)
+{
+    size_t                    size;
+    ssize_t                   n;
+    ngx_connection_t         *c;
+    ngx_cred_redis_output_t  *out;
+
+    c = redis->peer.connection;
+    out = &redis->out;
+
+    while (out->pos < out->last && c->write->ready) {
+
+        n = c->send(c, out->pos, out->last - out->pos);
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, ngx_socket_errno,
+                                "send() failed", NULL);
+            return;
+        }
+
+        out->pos += n;
+    }
+
+    if (out->pos == out->last) {
+        size = out->end - out->start;
+
+        if (size > NGX_CRED_REDIS_BUFFER_SIZE) {
+            ngx_free(out->start);
+            ngx_memzero(out, sizeof(ngx_cred_redis_output_t));
+
+        } else {
+            out->pos = out->start;
+            out->last = out->start;
+        }
+    }
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                            "no write event", NULL);
+    }
+}
+
+
+static void
+ngx_cred_redis_read_handler(ngx_event_t *rev)
+{
+    ngx_connection_t  *c;
+    ngx_cred_redis_t  *redis;
+
+    c = rev->data;
+    redis = c->data;
+
+    if (c->close) {
+
+        if (c->error) {
+            ngx_cred_redis_shutdown = 1;
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, NULL, NULL);
+            return;
+        }
+
+        if (redis->ncommands == 0) {
+            ngx_cred_redis_close(redis);
+            return;
+        }
+    }
+
+    if (redis->state == NGX_CRED_REDIS_CONNECTING) {
+        /* the write event tells how it ended */
+        return;
+    }
+
+    redis->busy = 1;
+    ngx_cred_redis_read(redis);
+    redis->busy = 0;
+}
+
+
+static void
+ngx_cred_redis_read(ngx_cred_redis_t *redis)
+{
+    char                    *err;
+    ssize_t                  n;
+    ngx_int_t                rc;
+    ngx_str_t                detail;
+    ngx_uint_t               i;
+    ngx_connection_t        *c;
+    ngx_cred_redis_reply_t  *reply;
+
+    c = redis->peer.connection;
+
+    for (i = 0; i < NGX_CRED_REDIS_READS; i++) {
+
+        n = c->recv(c, ngx_cred_redis_buffer, NGX_CRED_REDIS_BUFFER_SIZE);
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+
+            if (redis->ncommands == 0 && redis->state == NGX_CRED_REDIS_READY) {
+                ngx_cred_redis_close(redis);
+                return;
+            }
+
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN,
+                                n == 0 ? 0 : ngx_socket_errno,
+                                n == 0 ? "redis closed the connection"
+                                       : "recv() failed", NULL);
+            return;
+        }
+
+        if (ngx_cred_redis_codec_feed(redis->codec, ngx_cred_redis_buffer, n)
+            != NGX_OK)
+        {
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                "no memory", NULL);
+            return;
+        }
+
+        for ( ;; ) {
+            rc = ngx_cred_redis_codec_next(redis->codec, &reply, &err);
+
+            if (rc == NGX_AGAIN) {
+                break;
+            }
+
+            if (rc == NGX_ERROR) {
+                detail.data = (u_char *) err;
+                detail.len = ngx_strlen(err);
+
+                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                    "invalid reply:", &detail);
+                return;
+            }
+
+            if (redis->state == NGX_CRED_REDIS_HANDSHAKE) {
+
+                if (ngx_cred_redis_handshake_reply(redis, reply) != NGX_OK) {
+                    return;
+                }
+
+                continue;
+            }
+
+            if (ngx_cred_redis_dispatch(redis, reply) != NGX_OK) {
+                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                    "reply without a command", NULL);
+                return;
+            }
+        }
+
+        if (!c->read->ready) {
+            break;
+        }
+    }
+
+    if (c->read->ready) {
+        ngx_post_event(c->read, &ngx_posted_next_events);
+    }
+
+    if (redis->state == NGX_CRED_REDIS_READY) {
+        ngx_cred_redis_watch(redis);
+    }
+
+    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                            "no read event", NULL);
+    }
+}
+
+
+void
+ngx_cred_redis_watch(ngx_cred_redis_t *redis)
+{
+    ngx_queue_t               *q;
+    ngx_msec_int_t             left;
+    ngx_cred_redis_command_t  *command;
+
+    /*
+     * The timer stays armed between commands, which is cheaper than to set it
+     * for each, but then it does not keep an exiting worker.
+     */
+
+    redis->timer.cancelable = (redis->ncommands == 0);
+    redis->peer.connection->idle = (redis->ncommands == 0);
+
+    if (redis->ncommands == 0) {
+
+        if (ngx_exiting) {
+            ngx_cred_redis_flush(redis);
+        }
+
+        return;
+    }
+
+    if (!redis->timer.timer_set) {
+        q = ngx_queue_head(&redis->sent);
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        left = (ngx_msec_int_t) (command->limit - ngx_current_msec);
+        ngx_add_timer(&redis->timer, (ngx_msec_t) ngx_max(left, 1));
+    }
+}
+
+
+static void
+ngx_cred_redis_timer_handler(ngx_event_t *ev)
+{
+    ngx_queue_t               *q;
+    ngx_cred_redis_t          *redis;
+    ngx_cred_redis_command_t  *command;
+
+    redis = ev->data;
+
+    if (redis->state != NGX_CRED_REDIS_READY) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "connecting timed out", NULL);
+        return;
+    }
+
+    if (ngx_queue_empty(&redis->sent)) {
+        return;
+    }
+
+    q = ngx_queue_head(&redis->sent);
+    command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+    if ((ngx_msec_int_t) (command->limit - ngx_current_msec) > 0) {
+        ngx_cred_redis_watch(redis);
+        return;
+    }
+
+    /* a late reply must not be taken for another command's */
+
+    ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
+                        "redis did not reply in time", NULL);
+}
+
+
+static void
+ngx_cred_redis_backoff_handler(ngx_event_t *ev)
+{
+    ngx_cred_redis_t  *redis;
+
+    redis = ev->data;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_cred_redis_connect(redis);
+}
+
+
+void
+ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
+    const char *reason, ngx_str_t *detail)
+{
+    u_char                    *p, *last;
+    ngx_msec_t                 delay;
+    ngx_uint_t                 level, unsent, busy, n;
+    ngx_queue_t                queue, *q;
+    ngx_cred_redis_command_t  *command;
+
+    if (reason) {
+        last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
+        p = ngx_slprintf(redis->error, last, "%s", reason);
+
+        if (detail) {
+            p = ngx_slprintf(p, last, " %V", detail);
+        }
+
+        if (err) {
+            p = ngx_slprintf(p, last, " (%d: ", err);
+            p = ngx_strerror(err, p, last - p);
+            p = ngx_slprintf(p, last, ")");
+        }
+
+        redis->error_len = p - redis->error;
+
+        level = redis->down ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
+                      redis->error_len, redis->error);
+
+        redis->down = 1;
+    }
+
+    if (redis->state != NGX_CRED_REDIS_READY) {
+        redis->failures++;
+
+        delay = NGX_CRED_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 10);
+        delay = ngx_min(delay, NGX_CRED_REDIS_BACKOFF_MAX);
+        delay -= ngx_random() % (delay / 4 + 1);
+
+        ngx_add_timer(&redis->backoff, delay);
+    }
+
+    unsent = ngx_cred_redis_unsent(redis);
+
+    ngx_queue_init(&queue);
+
+    if (!ngx_queue_empty(&redis->sent)) {
+        ngx_queue_add(&queue, &redis->sent);
+        ngx_queue_init(&redis->sent);
+    }
+
+    for (q = ngx_queue_head(&queue), n = 0;
+         q != ngx_queue_sentinel(&queue);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    n -= unsent;
+
+    if (!ngx_queue_empty(&redis->waiting)) {
+        ngx_queue_add(&queue, &redis->waiting);
+        ngx_queue_init(&redis->waiting);
+    }
+
+    redis->ncommands = 0;
+
+    ngx_cred_redis_close(redis);
+
+    busy = redis->busy;
+    redis->busy = 1;
+
+    while (!ngx_queue_empty(&queue)) {
+        q = ngx_queue_head(&queue);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        if (n) {
+            n--;
+            ngx_cred_redis_finish(redis, command, status);
+
+        } else {
+            ngx_cred_redis_finish(redis, command, NGX_CRED_REDIS_UNREACHABLE);
+        }
+    }
+
+    redis->busy = busy;
+}
+
+
+/* how many of the commands in "sent" have not a byte out yet */
+
+static ngx_uint_t
+ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
+{
+    size_t                     left;
+    ngx_uint_t                 n;
+    ngx_queue_t               *q;
+    ngx_cred_redis_command_t  *command;
+
+    n = 0;
+    left = redis->out.last - redis->out.pos;
+
+    for (q = ngx_queue_last(&redis->sent);
+         q != ngx_queue_sentinel(&redis->sent);
+         q = ngx_queue_prev(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        if (left < command->size) {
+            break;
+        }
+
+        left -= command->size;
+        n++;
+    }
+
+    return n;
+}
+
+
+void
+ngx_cred_redis_close(ngx_cred_redis_t *redis)
+{
+    if (redis->resolving) {
+        ngx_resolve_name_done(redis->resolving);
+        redis->resolving = NULL;
+    }
+
+    if (redis->peer.connection) {
+        ngx_close_connection(redis->peer.connection);
+        redis->peer.connection = NULL;
+    }
+
+    if (redis->codec) {
+        ngx_cred_redis_codec_destroy(redis->codec);
+        redis->codec = NULL;
+    }
+
+    if (redis->out.start) {
+        ngx_free(redis->out.start);
+        ngx_memzero(&redis->out, sizeof(ngx_cred_redis_output_t));
+    }
+
+    if (redis->timer.timer_set) {
+        ngx_del_timer(&redis->timer);
+    }
+
+    if (redis->flush.posted) {
+        ngx_delete_posted_event(&redis->flush);
+    }
+
+    redis->log.action = NULL;
+    redis->state = NGX_CRED_REDIS_CLOSED;
+}
+
+
+static u_char *
+ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char            *p;
+    ngx_cred_redis_t  *redis;
+
+    redis = log->data;
+    p = buf;
+
+    if (log->action) {
+        p = ngx_snprintf(p, len, " while %s", log->action);
+        len -= p - buf;
+        buf = p;
+    }
+
+    return ngx_snprintf(p, len, ", %V, redis: \"%V\"", &redis->label,
+                        &redis->url.name);
+}

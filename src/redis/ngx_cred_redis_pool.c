@@ -1,0 +1,339 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_redis_connection.h>
+
+
+#define NGX_CRED_REDIS_MAX       4096           /* connections of a worker */
+#define NGX_CRED_REDIS_UNUSED    (5 * 60000)    /* then they are closed */
+#define NGX_CRED_REDIS_SWEEP     60000
+
+
+typedef struct {
+    ngx_rbtree_t         rbtree;
+    ngx_rbtree_node_t    sentinel;
+    ngx_queue_t          queue;                 /* least recently used last */
+    ngx_uint_t           count;
+    ngx_event_t          sweep;
+    ngx_connection_t     dumb;                  /* for the event's debug log */
+} ngx_cred_redis_pool_t;
+
+
+static ngx_cred_redis_t *ngx_cred_redis_create(ngx_cred_redis_conf_t *conf,
+    ngx_str_t *url, ngx_str_t *label, char **err);
+static ngx_int_t ngx_cred_redis_address(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_destroy(ngx_cred_redis_t *redis);
+static ngx_uint_t ngx_cred_redis_unused(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_sweep_handler(ngx_event_t *ev);
+
+
+static ngx_cred_redis_pool_t  ngx_cred_redis_pool;
+
+
+ngx_cred_redis_t *
+ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
+    ngx_str_t *label, char **err)
+{
+    uint32_t                hash;
+    ngx_str_t              *identity;
+    ngx_cred_redis_t       *redis;
+    ngx_cred_redis_pool_t  *pool;
+
+    pool = &ngx_cred_redis_pool;
+
+    if (pool->rbtree.root == NULL) {
+        ngx_rbtree_init(&pool->rbtree, &pool->sentinel,
+                        ngx_str_rbtree_insert_value);
+        ngx_queue_init(&pool->queue);
+
+        pool->dumb.fd = (ngx_socket_t) -1;
+        pool->sweep.handler = ngx_cred_redis_sweep_handler;
+        pool->sweep.data = &pool->dumb;
+        pool->sweep.cancelable = 1;
+    }
+
+    identity = conf->identity.len ? &conf->identity : url;
+
+    hash = ngx_crc32_short(identity->data, identity->len);
+
+    redis = (ngx_cred_redis_t *) ngx_str_rbtree_lookup(&pool->rbtree, identity,
+                                                       hash);
+    if (redis == NULL) {
+        redis = ngx_cred_redis_create(conf, url, label, err);
+        if (redis == NULL) {
+            return NULL;
+        }
+
+        redis->sn.str.len = identity->len;
+        redis->sn.str.data = ngx_pstrdup(redis->pool, identity);
+        if (redis->sn.str.data == NULL) {
+            ngx_destroy_pool(redis->pool);
+            *err = "no memory";
+            return NULL;
+        }
+
+        redis->sn.node.key = hash;
+        ngx_rbtree_insert(&pool->rbtree, &redis->sn.node);
+
+        pool->count++;
+
+        if (!pool->sweep.timer_set) {
+            pool->sweep.log = ngx_cycle->log;
+            ngx_add_timer(&pool->sweep, NGX_CRED_REDIS_SWEEP);
+        }
+
+    } else {
+        ngx_queue_remove(&redis->queue);
+    }
+
+    ngx_queue_insert_head(&pool->queue, &redis->queue);
+
+    redis->used = ngx_current_msec;
+    redis->conf = *conf;
+
+    return redis;
+}
+
+
+static ngx_cred_redis_t *
+ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
+    ngx_str_t *label, char **err)
+{
+    ngx_str_t               text;
+    ngx_pool_t             *p;
+    ngx_cred_redis_t       *redis, *last;
+    ngx_cred_redis_pool_t  *pool;
+
+    pool = &ngx_cred_redis_pool;
+
+    if (pool->count >= NGX_CRED_REDIS_MAX) {
+        last = ngx_queue_data(ngx_queue_last(&pool->queue), ngx_cred_redis_t,
+                              queue);
+
+        if (!ngx_cred_redis_unused(last)) {
+            *err = "too many Redis servers";
+            return NULL;
+        }
+
+        ngx_cred_redis_destroy(last);
+    }
+
+    *err = "no memory";
+
+    p = ngx_create_pool(1024, ngx_cycle->log);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    redis = ngx_pcalloc(p, sizeof(ngx_cred_redis_t));
+    if (redis == NULL) {
+        goto failed;
+    }
+
+    redis->pool = p;
+    redis->conf = *conf;
+
+    text.len = url->len;
+    text.data = ngx_pstrdup(p, url);
+    if (text.data == NULL) {
+        goto failed;
+    }
+
+    redis->label.len = label->len;
+    redis->label.data = ngx_pstrdup(p, label);
+    if (redis->label.data == NULL) {
+        goto failed;
+    }
+
+    if (ngx_cred_redis_url_parse(p, &text, &redis->url, err) != NGX_OK) {
+        goto failed;
+    }
+
+    if (redis->url.tls) {
+        *err = "\"rediss://\" is not supported by this version";
+        goto failed;
+    }
+
+    if (conf->password.len) {
+        redis->url.password.data = ngx_pstrdup(p, &conf->password);
+        if (redis->url.password.data == NULL) {
+            *err = "no memory";
+            goto failed;
+        }
+
+        redis->url.password.len = conf->password.len;
+    }
+
+    if (redis->url.user.len && redis->url.password.len == 0) {
+        *err = "user without a password";
+        goto failed;
+    }
+
+    if (redis->url.prefix.len == 0) {
+        ngx_str_set(&redis->url.prefix, NGX_CRED_REDIS_PREFIX);
+    }
+
+    if (conf->naddrs == 0 && ngx_cred_redis_address(redis) != NGX_OK) {
+        *err = "no memory";
+        goto failed;
+    }
+
+    ngx_cred_redis_connection_init(redis);
+
+    return redis;
+
+failed:
+
+    ngx_destroy_pool(p);
+
+    return NULL;
+}
+
+
+/* an address that needs no resolver; a name is left to each connect */
+
+static ngx_int_t
+ngx_cred_redis_address(ngx_cred_redis_t *redis)
+{
+    ngx_int_t            rc;
+    ngx_addr_t          *addr;
+    struct sockaddr_un  *saun;
+
+    addr = ngx_pcalloc(redis->pool, sizeof(ngx_addr_t));
+    if (addr == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (redis->url.path.len) {
+        saun = ngx_pcalloc(redis->pool, sizeof(struct sockaddr_un));
+        if (saun == NULL) {
+            return NGX_ERROR;
+        }
+
+        saun->sun_family = AF_UNIX;
+        ngx_memcpy(saun->sun_path, redis->url.path.data, redis->url.path.len);
+
+        addr->sockaddr = (struct sockaddr *) saun;
+        addr->socklen = sizeof(struct sockaddr_un);
+
+    } else {
+        rc = ngx_parse_addr(redis->pool, addr, redis->url.host.data,
+                            redis->url.host.len);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_DECLINED) {
+            return NGX_OK;
+        }
+
+        ngx_inet_set_port(addr->sockaddr, redis->url.port);
+    }
+
+    addr->name = redis->url.name;
+
+    redis->literal = addr;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_cred_redis_down(ngx_cred_redis_t *redis)
+{
+    return redis->failures != 0;
+}
+
+
+ngx_str_t *
+ngx_cred_redis_prefix(ngx_cred_redis_t *redis)
+{
+    return &redis->url.prefix;
+}
+
+
+uint64_t
+ngx_cred_redis_time(ngx_cred_redis_t *redis)
+{
+    if (redis->clock == 0) {
+        return 0;
+    }
+
+    return redis->clock + (ngx_current_msec - redis->clock_at);
+}
+
+
+void
+ngx_cred_redis_set_time(ngx_cred_redis_t *redis, uint64_t now)
+{
+    redis->clock = now;
+    redis->clock_at = ngx_current_msec;
+}
+
+
+static ngx_uint_t
+ngx_cred_redis_unused(ngx_cred_redis_t *redis)
+{
+    return redis->ncommands == 0 && !redis->busy;
+}
+
+
+static void
+ngx_cred_redis_destroy(ngx_cred_redis_t *redis)
+{
+    ngx_cred_redis_close(redis);
+
+    if (redis->backoff.timer_set) {
+        ngx_del_timer(&redis->backoff);
+    }
+
+    if (redis->start.posted) {
+        ngx_delete_posted_event(&redis->start);
+    }
+
+    ngx_rbtree_delete(&ngx_cred_redis_pool.rbtree, &redis->sn.node);
+    ngx_queue_remove(&redis->queue);
+    ngx_cred_redis_pool.count--;
+
+    ngx_destroy_pool(redis->pool);
+}
+
+
+static void
+ngx_cred_redis_sweep_handler(ngx_event_t *ev)
+{
+    ngx_queue_t       *q, *prev;
+    ngx_cred_redis_t  *redis;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    for (q = ngx_queue_last(&ngx_cred_redis_pool.queue);
+         q != ngx_queue_sentinel(&ngx_cred_redis_pool.queue);
+         q = prev)
+    {
+        prev = ngx_queue_prev(q);
+        redis = ngx_queue_data(q, ngx_cred_redis_t, queue);
+
+        if (ngx_current_msec - redis->used < NGX_CRED_REDIS_UNUSED) {
+            break;
+        }
+
+        if (ngx_cred_redis_unused(redis)) {
+            ngx_cred_redis_destroy(redis);
+        }
+    }
+
+    if (ngx_cred_redis_pool.count) {
+        ngx_add_timer(ev, NGX_CRED_REDIS_SWEEP);
+    }
+}
