@@ -6,7 +6,7 @@ SHELL     = /bin/bash
 NGINX_SRC = /usr/share/nginx/src
 NGINX     = nginx
 JOBS      = $(shell nproc)
-TESTS     = t/*.t
+SUITE     = t/*.t
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -21,9 +21,10 @@ ASAN_WITH = --with-debug --with-compat --with-threads --with-http_v2_module \
 
 all: build/nginx/objs/Makefile
 	@util/embed build/nginx/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@echo "building build/ngx_cred_module.so"
 	@$(MAKE) -C build/nginx -f objs/Makefile --no-print-directory -j$(JOBS) \
-		modules
-	@cp -u build/nginx/objs/ngx_http_cred_module.so build/ngx_cred_module.so
+		modules > build/nginx/make.log
+	@install -C -m 644 build/nginx/objs/ngx_http_cred_module.so build/ngx_cred_module.so
 
 build/nginx/objs/Makefile: config
 	@. $(NGINX_SRC)/conf_flags \
@@ -36,16 +37,17 @@ demo:
 	@util/demo
 
 test: test-deps
-	@$(MAKE) --no-print-directory all unit
-	$(PROVE) $(TESTS)
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory unit
+	$(PROVE) $(SUITE)
 
-unit:
+unit: $(SOURCE)
 	@$(MAKE) --no-print-directory -C t/unit
 
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
 	CRED_MODULE=$(CURDIR)/build/asan/objs/ngx_http_cred_module.so \
-	$(PROVE) $(TESTS)
+	$(PROVE) $(SUITE)
 
 test-chaos: test-deps
 	@$(MAKE) --no-print-directory all
@@ -64,20 +66,20 @@ asan: build/asan/objs/Makefile
 	@util/embed build/asan/objs/ngx_cred_scripts.h $(SCRIPTS)
 	@echo "building nginx and the module with sanitizers in build/asan"
 	@$(MAKE) -C build/asan -f objs/Makefile --no-print-directory -j$(JOBS) \
-		binary modules > build/asan/make.log \
-	|| { tail -n 40 build/asan/make.log; exit 1; }
+		binary modules > build/asan/make.log
+
+# nodelete: what a module that is unmapped at exit still holds looks leaked
 
 build/asan/objs/Makefile: $(SOURCE) config
 	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
 		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
-		--with-ld-opt="$(ASAN)" --add-dynamic-module=$(CURDIR)
+		--with-ld-opt="$(ASAN) -Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
 
 static: build/static/objs/Makefile
 	@util/embed build/static/objs/ngx_cred_scripts.h $(SCRIPTS)
 	@echo "building nginx with the module linked in, in build/static"
 	@$(MAKE) -C build/static -f objs/Makefile --no-print-directory -j$(JOBS) \
-		binary > build/static/make.log \
-	|| { tail -n 40 build/static/make.log; exit 1; }
+		binary > build/static/make.log
 	build/static/objs/nginx -V
 
 build/static/objs/Makefile: $(SOURCE) config
@@ -105,7 +107,7 @@ clean:
 help:
 	@echo "make             build/ngx_cred_module.so for this machine's nginx"
 	@echo "make demo        delete one credential of each API, end to end"
-	@echo "make test        all tests; TESTS=t/FILE.t for one file"
+	@echo "make test        all tests; SUITE=t/FILE.t for one file"
 	@echo "make test-asan   the same with nginx and module under sanitizers"
 	@echo "make test-chaos  nothing may be lost while processes are killed"
 	@echo "make unit        the pure parts, outside of nginx"

@@ -11,50 +11,18 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <ngx_cred_core.h>
-#include <ngx_cred_undeployment.h>
+#include <ngx_cred_delete.h>
 
 
-#define NGX_CRED_DELETE_ARGS   16
 #define NGX_CRED_DELETE_FIXED  9    /* elements of a reply before those of the
                                        environments ... */
 #define NGX_CRED_DELETE_EACH   3    /* ... and of each environment */
-#define NGX_CRED_TOKEN_LEN     64   /* SHA-256 in hex */
 #define NGX_CRED_POOL_SIZE     4096
-
-
-struct ngx_cred_delete_s {
-    ngx_cred_redis_command_t     command;
-    ngx_str_t                    args[NGX_CRED_DELETE_ARGS];
-    ngx_str_t                   *deadline;      /* one of them */
-
-    ngx_pool_t                  *pool;
-    ngx_cred_registry_t         *registry;
-    ngx_cred_delete_handler_pt   handler;
-    void                        *data;
-
-    ngx_cred_outcome_t           outcome;
-    ngx_msec_t                   start;
-    ngx_msec_t                   cascade_start;
-    ngx_event_t                  timer;         /* of the cascade */
-
-    ngx_cred_undeployment_t     *undeployments;
-    ngx_uint_t                   nundeployments;
-    ngx_uint_t                   unanswered;    /* of them, plus one while
-                                                   they are being started */
-    ngx_uint_t                   held;          /* not released yet */
-
-    u_char                       operation[NGX_CRED_OPERATION_LEN];
-    u_char                       token[NGX_CRED_TOKEN_LEN];
-    u_char                       rate[NGX_INT_T_LEN];
-    u_char                       time[NGX_INT64_LEN];
-
-    unsigned                     again:1;       /* asked twice */
-    unsigned                     answered:1;
-};
 
 
 static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
     ngx_cred_params_t *params);
+static ngx_int_t ngx_cred_delete_id(u_char *hex);
 static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
 static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
 static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
@@ -65,14 +33,6 @@ static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     ngx_cred_redis_reply_t *reply);
-static void ngx_cred_delete_cascade(ngx_cred_delete_t *del);
-static void ngx_cred_delete_undeployed(ngx_cred_undeployment_t *u);
-static void ngx_cred_delete_timer_handler(ngx_event_t *ev);
-static void ngx_cred_delete_complete(ngx_cred_delete_t *del);
-static ngx_int_t ngx_cred_delete_receipts(ngx_cred_delete_t *del);
-static int ngx_libc_cdecl ngx_cred_delete_compare(const void *one,
-    const void *two);
-static void ngx_cred_delete_release(ngx_cred_undeployment_t *u);
 
 
 /* in the order of ngx_cred_check_e */
@@ -140,16 +100,14 @@ failed:
 static ngx_int_t
 ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
 {
-    u_char     *p, id[NGX_CRED_OPERATION_LEN / 2];
+    u_char     *p;
     ngx_str_t  *arg;
 
-    if (RAND_bytes(id, sizeof(id)) != 1
+    if (ngx_cred_delete_id(del->operation) != NGX_OK
         || ngx_cred_delete_hash(&params->token, del->token) != NGX_OK)
     {
         return NGX_ERROR;
     }
-
-    ngx_hex_dump(del->operation, id, sizeof(id));
 
     p = ngx_pnalloc(del->pool, params->subject.len + params->scope.len
                                + params->id.len + params->client.len);
@@ -216,6 +174,29 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     del->command.nargs = arg - del->args;
     del->command.handler = ngx_cred_delete_reply;
     del->command.data = del;
+
+    return NGX_OK;
+}
+
+
+/* many at a time, since each RAND_bytes() is a system call */
+
+static ngx_int_t
+ngx_cred_delete_id(u_char *hex)
+{
+    static u_char  random[64][NGX_CRED_OPERATION_LEN / 2];
+    static size_t  left;
+
+    if (left == 0) {
+
+        if (RAND_bytes((u_char *) random, sizeof(random)) != 1) {
+            return NGX_ERROR;
+        }
+
+        left = sizeof(random) / sizeof(random[0]);
+    }
+
+    ngx_hex_dump(hex, random[--left], sizeof(random[0]));
 
     return NGX_OK;
 }
@@ -315,7 +296,7 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
 
         if (rc == NGX_OK) {
             del->outcome.registry_time = ngx_current_msec - del->start;
-            ngx_cred_delete_cascade(del);
+            ngx_cred_cascade(del);
             return;
         }
 
@@ -340,7 +321,7 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     del->outcome.result = NGX_CRED_UNAVAILABLE;
     del->outcome.registry_time = ngx_current_msec - del->start;
 
-    ngx_cred_delete_complete(del);
+    ngx_cred_cascade_complete(del);
 }
 
 
@@ -472,8 +453,8 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         u->registry = del->registry;
         u->pool = del->pool;
         u->member = member;
-        u->handler = ngx_cred_delete_undeployed;
-        u->release = ngx_cred_delete_release;
+        u->handler = ngx_cred_cascade_undeployed;
+        u->release = ngx_cred_cascade_release;
         u->data = del;
 
         if (elts[2]->str.len == 7
@@ -513,172 +494,4 @@ ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     dst->len = reply->str.len;
 
     return NGX_OK;
-}
-
-
-static void
-ngx_cred_delete_cascade(ngx_cred_delete_t *del)
-{
-    ngx_uint_t                i;
-    ngx_cred_undeployment_t  *u;
-
-    del->cascade_start = ngx_current_msec;
-    del->unanswered = 1;
-
-    for (i = 0; i < del->nundeployments; i++) {
-        u = &del->undeployments[i];
-
-        if (u->claimed || u->state == NGX_CRED_UNREGISTERED) {
-            del->unanswered++;
-            del->held++;
-        }
-    }
-
-    for (i = 0; i < del->nundeployments; i++) {
-        u = &del->undeployments[i];
-
-        if (u->claimed) {
-            ngx_cred_undeploy(u);
-
-        } else if (u->state == NGX_CRED_UNREGISTERED) {
-            ngx_cred_undeployment_unregistered(u);
-        }
-    }
-
-    if (--del->unanswered == 0) {
-        ngx_cred_delete_complete(del);
-        return;
-    }
-
-    del->timer.handler = ngx_cred_delete_timer_handler;
-    del->timer.data = del;
-    del->timer.log = ngx_cycle->log;
-
-    ngx_add_timer(&del->timer, del->registry->cascade_timeout);
-}
-
-
-static void
-ngx_cred_delete_undeployed(ngx_cred_undeployment_t *u)
-{
-    ngx_cred_delete_t  *del;
-
-    del = u->data;
-
-    if (--del->unanswered == 0 && !del->answered) {
-        ngx_cred_delete_complete(del);
-    }
-}
-
-
-static void
-ngx_cred_delete_timer_handler(ngx_event_t *ev)
-{
-    ngx_cred_delete_t  *del;
-
-    del = ev->data;
-
-    /* what has not answered counts as late, and goes on */
-
-    ngx_cred_delete_complete(del);
-}
-
-
-static void
-ngx_cred_delete_complete(ngx_cred_delete_t *del)
-{
-    if (del->timer.timer_set) {
-        ngx_del_timer(&del->timer);
-    }
-
-    del->answered = 1;
-
-    if (del->nundeployments) {
-        del->outcome.cascade_time = ngx_current_msec - del->cascade_start;
-    }
-
-    if (del->handler) {
-
-        if (ngx_cred_delete_receipts(del) != NGX_OK) {
-            del->outcome.result = NGX_CRED_UNAVAILABLE;
-        }
-
-        del->handler(del->data, &del->outcome);
-    }
-
-    if (del->held == 0) {
-        ngx_destroy_pool(del->pool);
-    }
-}
-
-
-static ngx_int_t
-ngx_cred_delete_receipts(ngx_cred_delete_t *del)
-{
-    ngx_uint_t                i;
-    ngx_cred_receipt_t       *receipt;
-    ngx_cred_undeployment_t  *u;
-
-    if (del->nundeployments == 0) {
-        return NGX_OK;
-    }
-
-    receipt = ngx_palloc(del->pool,
-                         del->nundeployments * sizeof(ngx_cred_receipt_t));
-    if (receipt == NULL) {
-        return NGX_ERROR;
-    }
-
-    del->outcome.receipts = receipt;
-    del->outcome.nreceipts = del->nundeployments;
-
-    for (i = 0; i < del->nundeployments; i++, receipt++) {
-        u = &del->undeployments[i];
-
-        receipt->name = u->environment;
-        receipt->state = u->state;
-        receipt->reason = u->reason;
-
-        if (u->state == NGX_CRED_PENDING) {
-            del->outcome.npending++;
-        }
-    }
-
-    ngx_qsort(del->outcome.receipts, del->outcome.nreceipts,
-              sizeof(ngx_cred_receipt_t), ngx_cred_delete_compare);
-
-    return NGX_OK;
-}
-
-
-static int ngx_libc_cdecl
-ngx_cred_delete_compare(const void *one, const void *two)
-{
-    const ngx_cred_receipt_t  *first, *second;
-
-    first = one;
-    second = two;
-
-    return (int) ngx_memn2cmp(first->name.data, second->name.data,
-                              first->name.len, second->name.len);
-}
-
-
-static void
-ngx_cred_delete_release(ngx_cred_undeployment_t *u)
-{
-    ngx_cred_delete_t  *del;
-
-    del = u->data;
-
-    if (--del->held == 0 && del->answered) {
-        ngx_destroy_pool(del->pool);
-    }
-}
-
-
-void
-ngx_cred_delete_forget(ngx_cred_delete_t *del)
-{
-    del->handler = NULL;
 }

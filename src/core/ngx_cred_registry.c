@@ -16,8 +16,6 @@
 /* how much longer than an attempt a claim lasts, in milliseconds */
 #define NGX_CRED_LEASE_MARGIN  1000
 
-#define NGX_CRED_LABEL_LEN     128  /* of an environment, in logs */
-
 
 static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
     ngx_msec_t n);
@@ -133,9 +131,8 @@ ngx_cred_registry_redis(ngx_cred_registry_t *registry)
     char              *err;
     ngx_cred_redis_t  *redis;
 
-    static ngx_str_t  label = ngx_string("registry");
-
-    redis = ngx_cred_redis_get(&registry->redis, &registry->url, &label, &err);
+    redis = ngx_cred_redis_get(&registry->redis, &registry->url, "registry",
+                               NULL, &err);
 
     if (redis == NULL) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "registry: %s", err);
@@ -149,14 +146,8 @@ ngx_cred_redis_t *
 ngx_cred_environment_redis(ngx_cred_registry_t *registry, ngx_str_t *name,
     ngx_str_t *url, char **err)
 {
-    ngx_str_t  label;
-    u_char     buf[NGX_CRED_LABEL_LEN];
-
-    label.data = buf;
-    label.len = ngx_snprintf(buf, NGX_CRED_LABEL_LEN, "environment: %V", name)
-                - buf;
-
-    return ngx_cred_redis_get(&registry->environments, url, &label, err);
+    return ngx_cred_redis_get(&registry->environments, url, "environment",
+                              name, err);
 }
 
 

@@ -93,6 +93,15 @@ ngx_http_cred_ctx_t *ngx_http_cred_get_ctx(ngx_http_request_t *r);
 ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
 
+/* the directive "cred_registry" */
+char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* finds or makes the registry that the merged settings of "clcf" describe */
+char *ngx_http_cred_set_registry(ngx_conf_t *cf,
+    ngx_http_cred_loc_conf_t *clcf);
+
+ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
+
 /* adds the variables; the configuration calls it */
 ngx_int_t ngx_http_cred_add_variables(ngx_conf_t *cf);
 

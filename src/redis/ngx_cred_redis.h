@@ -152,17 +152,17 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
 
 /*
  * Returns this worker's connection to the Redis of "url", making it (but not
- * connecting) at first use.  Connections with the same URL are one.  "label"
- * ("registry", "environment: staging") is what logs call it, copied at first
- * use.  A name in "url" is resolved at each connect, unless conf->addrs are its
- * addresses.
+ * connecting) at first use.  Connections with the same URL are one.  "kind" (a
+ * constant) and "name" (may be NULL) are what logs call it, copied at first
+ * use.  A host name in "url" is resolved at each connect, unless conf->addrs
+ * are its addresses.
  * The result is valid until the calling event handler returns: connections that
  * nobody asks for are closed after some minutes, so ask again each time.
  * Returns NULL with "*err" set to a constant if the URL is bad or there is no
  * memory.
  */
 ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
-    ngx_str_t *url, ngx_str_t *label, char **err);
+    ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 
 /*
  * Runs command->script with command->args; commands of one turn of the event

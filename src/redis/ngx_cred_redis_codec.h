@@ -6,8 +6,8 @@
 
 
 /*
- * RESP2, by hiredis, with bounded replies: https://redis.io/docs/latest/
- * develop/reference/protocol-spec/
+ * RESP2 (https://redis.io/docs/latest/develop/reference/protocol-spec/):
+ * replies are read by hiredis, with bounds.
  */
 
 

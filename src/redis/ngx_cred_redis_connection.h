@@ -43,7 +43,8 @@ struct ngx_cred_redis_s {
 
     ngx_pool_t                *pool;
     ngx_log_t                  log;
-    ngx_str_t                  label;
+    const char                *kind;           /* for logs */
+    ngx_str_t                  name;
     ngx_cred_redis_url_t       url;
     ngx_cred_redis_conf_t      conf;
 
@@ -88,10 +89,8 @@ struct ngx_cred_redis_s {
 /* sets up the events of a new connection that is closed */
 void ngx_cred_redis_connection_init(ngx_cred_redis_t *redis);
 
-/* connects at the end of this turn of the event loop */
-void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
-
-/* writes at the end of this turn of the event loop */
+/* writes now, or at the end of this turn of the event loop */
+void ngx_cred_redis_write(ngx_cred_redis_t *redis);
 void ngx_cred_redis_flush(ngx_cred_redis_t *redis);
 
 /*
@@ -105,8 +104,30 @@ void ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status,
 /* closes it, silently; there must be no commands */
 void ngx_cred_redis_close(ngx_cred_redis_t *redis);
 
+void ngx_cred_redis_read_handler(ngx_event_t *rev);
+void ngx_cred_redis_write_handler(ngx_event_t *wev);
+
 /* puts the first command's time limit, or the lack of any, into effect */
 void ngx_cred_redis_watch(ngx_cred_redis_t *redis);
+
+
+/* ngx_cred_redis_connect.c */
+
+/* "worker_shutdown_timeout" is over: no new connections */
+extern ngx_uint_t  ngx_cred_redis_shutdown;
+
+/* connects at the end of this turn of the event loop */
+void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
+
+/* the socket is connected, or failed to: on with AUTH, SELECT, TIME */
+void ngx_cred_redis_connected(ngx_cred_redis_t *redis);
+
+/* takes their replies; NGX_ERROR if the connection failed by it */
+ngx_int_t ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+
+void ngx_cred_redis_start_handler(ngx_event_t *ev);
+void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 
 /* ngx_cred_redis_script.c */

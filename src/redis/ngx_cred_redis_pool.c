@@ -27,7 +27,7 @@ typedef struct {
 
 
 static ngx_cred_redis_t *ngx_cred_redis_create(ngx_cred_redis_conf_t *conf,
-    ngx_str_t *url, ngx_str_t *label, char **err);
+    ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 static ngx_int_t ngx_cred_redis_address(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_destroy(ngx_cred_redis_t *redis);
 static ngx_uint_t ngx_cred_redis_unused(ngx_cred_redis_t *redis);
@@ -39,7 +39,7 @@ static ngx_cred_redis_pool_t  ngx_cred_redis_pool;
 
 ngx_cred_redis_t *
 ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
-    ngx_str_t *label, char **err)
+    const char *kind, ngx_str_t *name, char **err)
 {
     uint32_t                hash;
     ngx_str_t              *identity;
@@ -66,7 +66,7 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     redis = (ngx_cred_redis_t *) ngx_str_rbtree_lookup(&pool->rbtree, identity,
                                                        hash);
     if (redis == NULL) {
-        redis = ngx_cred_redis_create(conf, url, label, err);
+        redis = ngx_cred_redis_create(conf, url, kind, name, err);
         if (redis == NULL) {
             return NULL;
         }
@@ -104,7 +104,7 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
 static ngx_cred_redis_t *
 ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
-    ngx_str_t *label, char **err)
+    const char *kind, ngx_str_t *name, char **err)
 {
     ngx_str_t               text;
     ngx_pool_t             *p;
@@ -146,10 +146,14 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    redis->label.len = label->len;
-    redis->label.data = ngx_pstrdup(p, label);
-    if (redis->label.data == NULL) {
-        goto failed;
+    redis->kind = kind;
+
+    if (name) {
+        redis->name.len = name->len;
+        redis->name.data = ngx_pstrdup(p, name);
+        if (redis->name.data == NULL) {
+            goto failed;
+        }
     }
 
     if (ngx_cred_redis_url_parse(p, &text, &redis->url, err) != NGX_OK) {
