@@ -55,7 +55,7 @@ test-chaos: test-deps
 
 test-deps:
 	@util/install-deps build test
-	@$(MAKE) --no-print-directory $(PERL5)
+	@$(MAKE) -s --no-print-directory $(PERL5)
 
 bench:
 	@util/install-deps build demo

@@ -13,6 +13,7 @@
 
 static ngx_cred_api_t *ngx_http_cred_route(ngx_http_request_t *r,
     ngx_http_cred_loc_conf_t *clcf, ngx_cred_route_t *route);
+static ngx_uint_t ngx_http_cred_encoded_slash(ngx_http_request_t *r);
 static ngx_http_cred_ctx_t *ngx_http_cred_create_ctx(ngx_http_request_t *r,
     ngx_http_cred_loc_conf_t *clcf, ngx_cred_api_t *api,
     ngx_cred_route_t *route);
@@ -50,7 +51,7 @@ ngx_http_cred_handler(ngx_http_request_t *r)
     }
 
     api = ngx_http_cred_route(r, clcf, &route);
-    if (api == NULL) {
+    if (api == NULL || ngx_http_cred_encoded_slash(r)) {
         return NGX_DECLINED;
     }
 
@@ -109,6 +110,33 @@ ngx_http_cred_route(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
     }
 
     return NULL;
+}
+
+
+/*
+ * It belongs to a name, and r->uri no longer tells it from one that ends a
+ * segment: "name%2F" must not delete "name".
+ */
+
+static ngx_uint_t
+ngx_http_cred_encoded_slash(ngx_http_request_t *r)
+{
+    u_char  *p, *last;
+
+    if (!r->quoted_uri) {
+        return 0;
+    }
+
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
+
+    for (p = r->unparsed_uri.data; last - p > 2 && *p != '?'; p++) {
+
+        if (p[0] == '%' && p[1] == '2' && (p[2] | 0x20) == 'f') {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -83,6 +83,9 @@ if ARGV[11] == '1' then
     end
 end
 
+-- asked twice, since the first answer was lost: it was allowed then
+local again = call('EXISTS', P .. ':operation:' .. operation) == 1
+
 if ARGV[12] ~= '0' then
     local key = P .. ':' .. api .. ':rate' .. owned
     local count = call('INCR', key)
@@ -93,7 +96,7 @@ if ARGV[12] ~= '0' then
     limit = tonumber(call('HGET', P .. ':' .. api .. ':scope' .. owned,
                           'rate_limit')) or tonumber(ARGV[12])
     remaining = math.max(limit - count, 0)
-    if count > limit then
+    if count > limit and not again then
         return answer('rate_limited')
     end
 end
@@ -171,8 +174,7 @@ local function resume(op, result)
     return answer(result, op, member, environments)
 end
 
--- asked twice, since the first answer was lost
-if call('EXISTS', P .. ':operation:' .. operation) == 1 then
+if again then
     return resume(operation, 'deleted')
 end
 

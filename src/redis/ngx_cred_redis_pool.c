@@ -61,7 +61,7 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
     identity = conf->identity.len ? &conf->identity : url;
 
-    hash = ngx_crc32_short(identity->data, identity->len);
+    hash = ngx_murmur_hash2(identity->data, identity->len);
 
     redis = (ngx_cred_redis_t *) ngx_str_rbtree_lookup(&pool->rbtree, identity,
                                                        hash);
