@@ -22,6 +22,7 @@
 
 static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
     ngx_cred_params_t *params);
+static u_char *ngx_cred_delete_keep(u_char *p, ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_cred_delete_id(u_char *hex);
 static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
 static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
@@ -131,25 +132,10 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     arg->len = NGX_CRED_TOKEN_LEN;
     arg++;
 
-    arg->data = p;
-    arg->len = params->subject.len;
-    p = ngx_cpymem(p, params->subject.data, params->subject.len);
-    arg++;
-
-    arg->data = p;
-    arg->len = params->scope.len;
-    p = ngx_cpymem(p, params->scope.data, params->scope.len);
-    arg++;
-
-    arg->data = p;
-    arg->len = params->id.len;
-    p = ngx_cpymem(p, params->id.data, params->id.len);
-    arg++;
-
-    arg->data = p;
-    arg->len = params->client.len;
-    ngx_memcpy(p, params->client.data, params->client.len);
-    arg++;
+    p = ngx_cred_delete_keep(p, arg++, &params->subject);
+    p = ngx_cred_delete_keep(p, arg++, &params->scope);
+    p = ngx_cred_delete_keep(p, arg++, &params->id);
+    (void) ngx_cred_delete_keep(p, arg++, &params->client);
 
     *arg++ = del->registry->lease;
 
@@ -176,6 +162,16 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     del->command.data = del;
 
     return NGX_OK;
+}
+
+
+static u_char *
+ngx_cred_delete_keep(u_char *p, ngx_str_t *dst, ngx_str_t *src)
+{
+    dst->data = p;
+    dst->len = src->len;
+
+    return src->len ? ngx_cpymem(p, src->data, src->len) : p;
 }
 
 

@@ -53,7 +53,7 @@ local token = call('HMGET', P .. ':' .. api .. ':token:' .. ARGV[5],
 local expires = token[4] and (tonumber(token[4]) or 0) * 1000
 
 if not token[1] or token[1] == '' or token[5] == '0'
-   or (expires and expires <= now)
+   or (expires and not (expires > now)) -- a NaN has expired, too
    or (ARGV[6] ~= '' and ARGV[6] ~= token[1])
 then
     return answer('unauthorized')

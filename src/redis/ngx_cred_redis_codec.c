@@ -330,7 +330,11 @@ ngx_cred_redis_codec_append(ngx_cred_redis_output_t *out, ngx_str_t *args,
 
     for (i = 0; i < nargs; i++) {
         p = ngx_cred_redis_codec_length(p, '$', args[i].len);
-        p = ngx_cpymem(p, args[i].data, args[i].len);
+
+        if (args[i].len) {
+            p = ngx_cpymem(p, args[i].data, args[i].len);
+        }
+
         *p++ = CR; *p++ = LF;
     }
 
