@@ -27,6 +27,7 @@ struct ngx_cred_redis_codec_s {
     redisReader    *reader;
     ngx_pool_t     *pool;       /* of one reply */
     ngx_uint_t      nelts;
+    size_t          bytes;
     char           *error;
 };
 
@@ -127,6 +128,7 @@ ngx_cred_redis_codec_next(ngx_cred_redis_codec_t *codec,
         /* between two replies, nothing of the last one is needed any more */
         ngx_reset_pool(codec->pool);
         codec->nelts = 0;
+        codec->bytes = 0;
     }
 
     r = NULL;
@@ -179,6 +181,13 @@ ngx_cred_redis_codec_string(const redisReadTask *task, char *data, size_t len)
         codec->error = "reply of an unknown type";
         return NULL;
     }
+
+    if (len > NGX_CRED_REDIS_REPLY_BYTES - codec->bytes) {
+        codec->error = "too long reply";
+        return NULL;
+    }
+
+    codec->bytes += len;
 
     reply = ngx_cred_redis_codec_reply(task, type);
     if (reply == NULL) {

@@ -117,7 +117,7 @@ static ngx_int_t
 ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
     ngx_cred_redis_url_t *url, char **err)
 {
-    u_char     *at, *colon, *port;
+    u_char     *at, *colon, *port, *end;
     ngx_int_t   n;
 
     for (at = last; at > p && at[-1] != '@'; at--) { /* void */ }
@@ -159,10 +159,8 @@ ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
             return NGX_ERROR;
         }
 
+        end = port++;
         p++;
-        url->host.data = p;
-        url->host.len = port - p;
-        port++;
 
     } else {
         port = ngx_strlchr(p, last, ':');
@@ -171,11 +169,11 @@ ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
             port = last;
         }
 
-        if (ngx_cred_redis_url_decode(pool, p, port, &url->host, err)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        end = port;
+    }
+
+    if (ngx_cred_redis_url_decode(pool, p, end, &url->host, err) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (url->host.len == 0) {

@@ -1,0 +1,336 @@
+package CredTest;
+
+# Test::Nginx::Socket, and with it real Redis servers in a folder of their
+# own, checks of their state, and of the error log after each block.  The
+# sections and functions are described at the end.
+
+use strict;
+use warnings;
+
+use Cwd ();
+use File::Path ();
+use List::Util ();
+
+use CredTest::Process;
+use CredTest::Redis;
+use CredTest::Fake;
+use CredTest::HTTP;
+
+my @Exports = ('defaults', @CredTest::Process::EXPORT,
+               @CredTest::Redis::EXPORT, @CredTest::Fake::EXPORT,
+               @CredTest::HTTP::EXPORT);
+
+my ($Owner, @Standard, %Defaults, $Logged, $Stderr);
+
+
+sub set_up {
+    $Owner = $$;
+
+    $ENV{TEST_NGINX_SERVROOT} = "$Dir/nginx";
+    $ENV{TEST_NGINX_PORT} = free_port();
+    $ENV{TEST_NGINX_H2_PORT} = free_port();
+    $ENV{TEST_NGINX_DIR} = $Dir;
+    $ENV{TEST_NGINX_LOG_LEVEL} ||= 'info';
+    $ENV{TEST_NGINX_MASTER_PROCESS} ||= 'on';
+    $ENV{TEST_NGINX_TIMEOUT} ||= 10;
+    $ENV{TEST_NGINX_BINARY} ||= $ENV{CRED_NGINX} || 'nginx';
+    $ENV{TEST_NGINX_WORKER_USER} ||= 'nobody nogroup' if $> == 0;
+    $ENV{PATH} .= ':/usr/sbin:/sbin';
+
+    # reports go to stderr, which nginx turns into its error log
+
+    my $known = Cwd::abs_path(__FILE__) =~ s/CredTest\.pm$/ubsan.supp/r;
+
+    $ENV{ASAN_OPTIONS} = 'detect_odr_violation=0,'
+                         . 'detect_stack_use_after_return=1';
+    $ENV{UBSAN_OPTIONS} = "print_stacktrace=1,suppressions=$known";
+
+    $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+    $SIG{PIPE} = 'IGNORE';
+}
+
+
+sub import {
+    my ($class, %args) = @_;
+
+    my $caller = caller;
+
+    strict->import;
+    warnings->import;
+
+    my $module = $ENV{CRED_MODULE} || Cwd::abs_path('build/ngx_cred_module.so');
+
+    unless (exists $args{module} && !$args{module}) {
+        $ENV{TEST_NGINX_LOAD_MODULES} = $module;
+    }
+
+    @Standard = @{ $args{redis} || [qw(registry production staging)] };
+
+    eval "package $caller;"
+         . 'use Test::Nginx::Socket; plan("no_plan"); no_shuffle();'
+         . 'worker_connections(1024); no_long_string(); 1' or die $@;
+
+    no strict 'refs';
+    no warnings 'redefine', 'prototype';
+
+    *{"${caller}::$_"} = \&$_ for grep { /^\w/ } @Exports;
+    *{"CredTest::$_"} = \&{"Test::More::$_"} for qw(ok diag);
+
+    my $request = $Test::Nginx::Util::RunTestHelper;
+
+    $Test::Nginx::Util::RunTestHelper = sub {
+        my ($block) = @_;
+        return $request->(@_) unless defined $block->script;
+        evaluate($block, 'script');
+    };
+
+    Test::Nginx::Util::add_block_preprocessor(\&before);
+    Test::Nginx::Util::add_test_cleanup_handler(\&after);
+
+    redis_start($_) for @Standard;
+}
+
+
+END {
+    if ($$ == $Owner) {
+        my $status = $?;
+        my $passed = $status == 0 && Test::More->builder->is_passing;
+
+        if ($Stderr) {
+            open STDERR, '>&', $Stderr;
+            print STDERR slurp("$Dir/stderr.log") unless $passed;
+        }
+
+        nginx_stop();
+        reap_all();
+
+        if ($passed && !$ENV{CRED_KEEP}) {
+            File::Path::remove_tree($Dir);
+        } else {
+            print STDERR "# logs are in $Dir\n";
+        }
+
+        $? = $status;
+    }
+}
+
+
+# the course of a block
+
+sub before {
+    my ($block) = @_;
+
+    return if defined $block->SKIP;
+
+    for my $name (keys %Redis) {
+        next if List::Util::any { $_ eq $name } @Standard;
+        redis_stop($name);
+        delete $Redis{$name};
+    }
+
+    for my $pid (grep { $Child{$_} ne 'redis' } keys %Child) {
+        reap($pid, 'KILL');
+    }
+
+    redis_clean($_) for @Standard;
+
+    redis_start($_) for split ' ', $block->redis // '';
+
+    for my $section (qw(http_config config main_config)) {
+        next if defined $block->$section || !defined $Defaults{$section};
+        $block->set_value($section, $Defaults{$section});
+    }
+
+    for my $name (sort keys %Redis) {
+        for my $text (grep { defined } $Defaults{$name}, $block->$name) {
+            ok(0, $block->name . " - $name: $_") for redis_load($name, $text);
+        }
+    }
+
+    evaluate($block, 'before');
+
+    my $main = $block->main_config // '';
+    $block->set_value('main_config', "error_log $Dir/nginx.log notice;\n$main");
+
+    # nginx frees nothing when it refuses its configuration
+
+    $ENV{LSAN_OPTIONS} = 'detect_leaks=' . (defined $block->must_die ? 0 : 1);
+
+    open $Stderr, '>&', \*STDERR;
+    open STDERR, '>', "$Dir/stderr.log";
+}
+
+
+sub after {
+    my ($block) = @_;
+
+    return if defined $block->SKIP;
+
+    my $name = $block->name;
+
+    evaluate($block, 'after');
+
+    for (split /\n/, $block->redis_check // '') {
+        next if /^\s*(#|$)/;
+        my ($ok, $got) = check($_);
+        ok($ok, "$name - $_") or diag("got: $got");
+    }
+
+    ok(nginx_stop(), "$name - nginx leaves when it is told to");
+
+    my @allowed = map { qr/$_/ } grep { length }
+                  split /\n/, $block->allow_log // '';
+    push @allowed, qr/\[emerg\]/ if defined $block->must_die;
+
+    open STDERR, '>&', $Stderr;
+    print STDERR slurp("$Dir/stderr.log") unless defined $block->must_die;
+
+    my @faults = (faults([ new_log_lines() ], @allowed),
+                  reports(slurp("$Dir/stderr.log"), error_log_text()));
+    ok(!@faults, "$name - nothing alarming in the error log")
+        or diag(join "\n", @faults);
+}
+
+
+sub evaluate {
+    my ($block, $section) = @_;
+
+    my $code = $block->$section;
+    return unless defined $code;
+
+    my $name = $block->name =~ tr/"\n/' /r;
+
+    eval "package main; use strict; use warnings;\n"
+         . "#line 1 \"$section of $name\"\n$code; 1"
+        or ok(0, "$name - $section: $@");
+}
+
+
+# one line of redis_check; what follows an answer may take a moment
+
+sub check {
+    my ($line, $seconds) = @_;
+
+    $line =~ /^\s*(?:([\w-]+):\s+)?(\S.*?)\s+(=>|=~)(?:\s(.*?))?\s*$/
+        or return (0, 'a line which is no "[NAME: ]COMMAND => REPLY"');
+
+    my ($name, $command, $operator, $wanted) = ($1 // 'registry', $2, $3,
+                                                $4 // '');
+    my $got;
+
+    my $ok = wait_for(sub {
+        $got = redis($name, words($command));
+        return $operator eq '=>' ? $got eq expand($wanted)
+                                 : $got =~ /$wanted/;
+    }, $seconds // 3);
+
+    return ($ok ? 1 : 0, $got);
+}
+
+
+sub new_log_lines {
+    open my $in, '<', "$Dir/nginx.log" or return;
+    seek $in, $Logged // 0, 0;
+    my @lines = <$in>;
+    $Logged = tell $in;
+    chomp @lines;
+    return @lines;
+}
+
+
+# what must never happen, but for what a test allows
+
+sub faults {
+    my ($lines, @allowed) = @_;
+
+    return grep {
+        my $line = $_;
+        $line =~ / \[(?:alert|emerg)\] | exited\ on\ signal
+                 | exited\ with\ code\ [1-9] | open\ socket\ \# /x
+            && !List::Util::any { $line =~ $_ } @allowed;
+    } @$lines;
+}
+
+
+sub reports {
+    my $report = qr/^.*(?:runtime error:|ERROR: \w+Sanitizer)(?:.*\n?){0,40}/m;
+    return map { /($report)/ ? $1 : () } @_;
+}
+
+
+sub defaults { %Defaults = (%Defaults, @_) }
+
+
+set_up();
+
+1;
+
+__END__
+
+=head1 SECTIONS OF A BLOCK
+
+All of Test::Nginx::Socket, and:
+
+    --- registry            commands for this Redis before nginx starts, as
+    --- production          redis-cli reads them; "sha256(x)" and
+    --- staging             $TEST_NGINX_... are replaced
+    --- redis: eu_west ...  starts more Redis servers, sections of these names
+                            and $TEST_NGINX_EU_WEST work as well
+    --- before              Perl that runs before nginx starts
+    --- script              Perl in place of a request
+    --- after               Perl that runs when nginx still does
+    --- redis_check         lines of "[NAME: ]COMMAND => REPLY" or "=~ REGEX",
+                            each a test, tried again for 3 seconds; NAME is
+                            registry if there is none; an array's elements
+                            are joined by spaces, sets are sorted, no reply
+                            is (nil)
+    --- allow_log           regular expressions of lines in the error log that
+                            would fail the block otherwise
+
+Each block starts with clean servers and ends with two tests: nginx leaves when
+it is told to, and its error log has no alert, crash or sanitizer report.
+
+The configuration may name $TEST_NGINX_REGISTRY (a URL of the unix socket),
+$TEST_NGINX_REGISTRY_TCP, $TEST_NGINX_REGISTRY_PORT, the same for the others,
+$TEST_NGINX_PORT, $TEST_NGINX_H2_PORT (free, for "listen ... http2"),
+$TEST_NGINX_DIR, and whatever "before" puts into %ENV.
+
+=head1 FUNCTIONS
+
+    defaults(http_config => ..., config => ..., registry => ..., ...)
+                            sections for all blocks: the configuration of
+                            blocks without one, data before a block's own
+
+    redis(NAME, COMMAND, ...)         the reply; a list in list context
+    redis_start(NAME, ARGUMENTS)      also again, on the same port
+    redis_stop, redis_kill, redis_pause, redis_resume(NAME)
+    redis_url, redis_tcp, redis_port, redis_socket(NAME)
+    redis_load(NAME, TEXT)            the errors
+    monitor(NAME)                     a closure that returns the commands since
+
+    fake(replies => { EVALSHA => BYTES, ... }, greeting => BYTES,
+         delay => SECONDS, step => BYTES, pause => SECONDS)
+                            the port of a broken peer; \BYTES closes after
+                            them, undef is silence, an array is one reply after
+                            the other, the last for ever; TIME, AUTH, SELECT
+                            and PING are answered well unless given
+    fake_log(PORT)                    what it was sent, a line a command
+
+    dns(NAME => ADDRESS, ...)         the port of a name server
+
+    http(RAW)                         one answer, as text
+    http_many(RAW, ...)               at once, on a connection each
+    http_open(), http_read(SOCKET)    for more than one, or for hanging up
+    call(METHOD, PATH, [HEADERS], BODY)
+    curl(ARGUMENTS, PATH or URL)      these two and http_parse(TEXT) return
+                                      { status, headers, body, text }
+
+    nginx_pid, nginx_workers, nginx_signal(NAME), nginx_reload, nginx_stop
+    error_log_text, access_log_text
+
+    wait_for(SUB, SECONDS), sha256(TEXT), slurp(FILE), temp_dir, free_port
+
+CRED_NGINX and CRED_MODULE name other binaries, CRED_KEEP=1 keeps the logs.
+
+=cut
+

@@ -1,0 +1,155 @@
+package CredTest::Process;
+
+# Processes that a test starts, in a folder and with ports of its own.
+
+use strict;
+use warnings;
+
+use parent 'Exporter';
+
+use File::Temp ();
+use IO::Select ();
+use IO::Socket::INET ();
+use POSIX ();
+use Time::HiRes ();
+
+our ($Dir, %Child);
+
+our @EXPORT = qw(
+    $Dir %Child spawn reap reap_all dns free_port read_line read_bytes slurp
+    temp_dir wait_for
+);
+
+
+my $Port = 10000 + $$ % 1000 * 20;
+
+$Dir = File::Temp::tempdir('cred-test-XXXXXX', TMPDIR => 1);
+chmod 0755, $Dir;
+
+
+sub temp_dir { $Dir }
+
+
+sub spawn {
+    my ($kind, $name, @command) = @_;
+
+    my $pid = fork // die "fork: $!";
+
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$Dir/$name.log";
+        open STDERR, '>&', \*STDOUT;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+
+        if (ref $command[0]) {
+            eval { $command[0]->() };
+            print STDERR $@;
+        } else {
+            exec @command;
+        }
+
+        POSIX::_exit(1);
+    }
+
+    $Child{$pid} = $kind;
+    return $pid;
+}
+
+
+sub reap {
+    my ($pid, $signal) = @_;
+    return unless defined $pid && delete $Child{$pid};
+    kill $signal, $pid;
+    wait_for(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 10)
+        or kill('KILL', $pid) && waitpid($pid, 0);
+}
+
+
+sub reap_all {
+    for my $pid (keys %Child) {
+        kill 'KILL', $pid;
+        waitpid $pid, 0;
+    }
+
+    %Child = ();
+}
+
+
+# a name server; returns its port
+
+sub dns {
+    my (%hosts) = @_;
+
+    my $port = free_port();
+
+    spawn('dns', 'dns', 'dnsmasq', '--keep-in-foreground', '--conf-file=-',
+        "--port=$port", '--listen-address=127.0.0.1', '--bind-interfaces',
+        '--no-resolv', '--no-hosts', '--pid-file',
+        '--user=' . getpwuid($>), '--log-facility=-',
+        map { "--address=/$_/$hosts{$_}" } keys %hosts);
+
+    wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") }, 5)
+        or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");
+
+    return $port;
+}
+
+
+sub read_line {
+    my ($sock, $seconds) = @_;
+    my $line = '';
+    $line .= read_bytes($sock, 1, $seconds) until $line =~ /\n\z/;
+    return $line;
+}
+
+
+sub read_bytes {
+    my ($sock, $length, $seconds) = @_;
+
+    my $bytes = '';
+
+    while (length $bytes < $length) {
+        IO::Select->new($sock)->can_read($seconds // 5) or die "no answer\n";
+        sysread $sock, $bytes, $length - length $bytes, length $bytes
+            or die "closed\n";
+    }
+
+    return $bytes;
+}
+
+
+sub slurp {
+    open my $in, '<:raw', $_[0] or return '';
+    local $/;
+    return scalar(<$in>) // '';
+}
+
+
+sub wait_for {
+    my ($condition, $seconds) = @_;
+
+    my $end = Time::HiRes::time() + ($seconds // 5);
+
+    while (1) {
+        my $result = $condition->();
+        return $result if $result;
+        return '' if Time::HiRes::time() > $end;
+        Time::HiRes::sleep(0.01);
+    }
+}
+
+
+sub free_port {
+    while ($Port < 65000) {
+        my $port = $Port++;
+        my $sock = IO::Socket::INET->new(LocalAddr => '0.0.0.0',
+            LocalPort => $port, Listen => 1, ReuseAddr => 1) or next;
+        close $sock;
+        return $port;
+    }
+
+    die 'no free port';
+}
+
+
+1;

@@ -1,0 +1,235 @@
+package CredTest::Redis;
+
+# Redis servers, and enough of their protocol to ask them.
+
+use strict;
+use warnings;
+
+use parent 'Exporter';
+
+use CredTest::Process;
+use Digest::SHA ();
+use IO::Socket::UNIX ();
+
+our %Redis;
+
+our @EXPORT = qw(
+    %Redis redis redis_url redis_tcp redis_port redis_socket redis_start
+    redis_stop redis_kill redis_pause redis_resume redis_clean redis_load redis_connect
+    monitor resp reply words expand sha256
+);
+
+
+sub redis_start {
+    my ($name, @args) = @_;
+
+    my $r = $Redis{$name} ||= {
+        port   => free_port(),
+        socket => "$Dir/$name.sock",
+        dir    => "$Dir/$name",
+        args   => [],
+    };
+
+    return if defined $r->{pid};
+
+    $r->{args} = \@args if @args;
+
+    my $variable = 'TEST_NGINX_' . uc($name =~ s/\W/_/gr);
+    $ENV{$variable} = redis_url($name);
+    $ENV{"${variable}_TCP"} = redis_tcp($name);
+    $ENV{"${variable}_PORT"} = $r->{port};
+
+    mkdir $r->{dir};
+
+    $r->{changed} = 0;
+    $r->{pid} = spawn('redis', $name, 'redis-server',
+        '--port', $r->{port}, '--bind', '127.0.0.1', '-::1',
+        '--unixsocket', $r->{socket}, '--unixsocketperm', '777',
+        '--dir', $r->{dir}, '--save', '', '--appendonly', 'no',
+        '--enable-debug-command', 'yes', @{ $r->{args} });
+
+    wait_for(sub {
+        my $pong = eval { redis($name, 'PING') };
+        defined $pong && $pong !~ /^\(error\) LOADING/;
+    }, 10) or die "redis-server $name does not start:\n"
+                  . slurp("$Dir/$name.log");
+}
+
+
+sub redis_stop {
+    my ($name) = @_;
+    my $pid = delete $Redis{$name}{pid} or return;
+    kill 'CONT', $pid;
+    reap($pid, 'TERM');
+}
+
+
+sub redis_kill {
+    my ($name) = @_;
+    my $pid = delete $Redis{$name}{pid} or return;
+    reap($pid, 'KILL');
+}
+
+
+sub redis_pause  { kill 'STOP', $Redis{$_[0]}{pid} }
+sub redis_resume { kill 'CONT', $Redis{$_[0]}{pid} if $Redis{$_[0]}{pid} }
+sub redis_port   { $Redis{$_[0]}{port} }
+sub redis_socket { $Redis{$_[0]}{socket} }
+sub redis_url    { "unix:$Redis{$_[0]}{socket}" }
+sub redis_tcp    { "redis://127.0.0.1:$Redis{$_[0]}{port}" }
+
+
+# as good as new, and only started again where that takes it
+
+sub redis_clean {
+    my ($name) = @_;
+
+    my $r = $Redis{$name};
+
+    if ($r->{changed} || @{ $r->{args} }) {
+        redis_kill($name);
+        $r->{args} = [];
+    }
+
+    redis_resume($name);
+    redis_start($name);
+    redis($name, @$_) for ['FLUSHALL'], ['SCRIPT', 'FLUSH'],
+                          ['CONFIG', 'RESETSTAT'];
+    $r->{changed} = 0;
+}
+
+
+sub redis_load {
+    my ($name, $text) = @_;
+
+    return map {
+        my $reply = redis($name, words($_));
+        $reply =~ /^\(error\)/ ? "$_: $reply" : ();
+    } grep { !/^\s*(#|$)/ } split /\n/, $text;
+}
+
+
+sub redis {
+    my ($name, @command) = @_;
+
+    $Redis{$name}{changed} = 1
+        if $command[0] =~ /^(?:CONFIG|ACL|CLIENT|DEBUG|REPLICAOF)$/i;
+
+    my $sock = redis_connect($name);
+    print $sock resp(@command);
+
+    my $reply = eval { reply($sock) } // die "redis $name: @command: $@";
+
+    if (ref $reply) {
+        my @elts = flatten($reply);
+
+        if ($command[0] =~ /^(?:SMEMBERS|HKEYS|KEYS)$/i) {
+            @elts = sort @elts;
+
+        } elsif (uc $command[0] eq 'HGETALL') {
+            my %pairs = @elts;
+            @elts = map { ($_, $pairs{$_}) } sort keys %pairs;
+        }
+
+        return wantarray ? @elts : "@elts";
+    }
+
+    return $reply;
+}
+
+
+# a closure that returns the commands which this Redis has got since
+
+sub monitor {
+    my ($name) = @_;
+
+    my $sock = redis_connect($name);
+    print $sock resp('MONITOR');
+    reply($sock);
+    $sock->blocking(0);
+
+    my $text = '';
+
+    return sub {
+        1 while sysread $sock, $text, 65536, length $text;
+        return map { s/^\+//r } $text =~ /^(\+.*?)\r\n/mg;
+    };
+}
+
+
+sub redis_connect {
+    my ($name) = @_;
+
+    my $r = $Redis{$name} or die "no redis \"$name\"";
+
+    my $sock = IO::Socket::UNIX->new(Peer => $r->{socket})
+        or die "redis $name: $!";
+
+    if ("@{ $r->{args} }" =~ /--requirepass (\S+)/) {
+        print $sock resp('AUTH', $1);
+        reply($sock);
+    }
+
+    return $sock;
+}
+
+
+sub resp { join '', '*' . @_ . "\r\n", map { "\$" . length() . "\r\n$_\r\n" } @_ }
+
+sub flatten { map { ref ? flatten($_) : $_ } @{ $_[0] } }
+
+
+sub reply {
+    my ($sock) = @_;
+
+    my $line = read_line($sock);
+    my ($type, $rest) = $line =~ /^(.)(.*)\r\n\z/s or die "bad reply: $line";
+
+    return $rest if $type eq '+' || $type eq ':';
+    return "(error) $rest" if $type eq '-';
+    return '(nil)' if $rest < 0;
+    return [ map { reply($sock) } 1 .. $rest ] if $type eq '*';
+
+    my $string = read_bytes($sock, $rest + 2);
+    return substr $string, 0, -2;
+}
+
+
+# the words of a command as redis-cli reads them
+
+sub words {
+    my ($line) = @_;
+
+    my %escape = (n => "\n", r => "\r", t => "\t", a => "\a", b => "\b");
+    my @words;
+
+    $line = expand($line);
+
+    while ($line =~ /\G\s*(?=\S)/gc) {
+        if ($line =~ /\G"((?:[^"\\]|\\.)*)"/gc) {
+            push @words, $1 =~ s{\\(?:x([0-9a-fA-F]{2})|(.))}
+                                {defined $1 ? chr hex $1 : $escape{$2} // $2}ger;
+        } elsif ($line =~ /\G'((?:[^'\\]|\\.)*)'/gc) {
+            push @words, $1 =~ s/\\'/'/gr;
+        } else {
+            $line =~ /\G(\S+)/gc;
+            push @words, $1;
+        }
+    }
+
+    return @words;
+}
+
+
+sub expand {
+    my ($text) = @_;
+    $text =~ s/\$(TEST_NGINX_\w+)/$ENV{$1} \/\/ die "no \$$1"/ge;
+    $text =~ s/sha256\(([^)]*)\)/sha256($1)/ge;
+    return $text;
+}
+
+
+sub sha256 { Digest::SHA::sha256_hex($_[0]) }
+
+
+1;

@@ -1,0 +1,222 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <unit.h>
+#include <ngx_cred_redis.h>
+
+
+static void
+test_good(const char *text, const char *expected)
+{
+    char                  *err;
+    ngx_str_t             *s, *got;
+    ngx_cred_redis_url_t   url;
+
+    s = unit_bytes(text, ngx_strlen(text));
+    err = NULL;
+
+    if (ngx_cred_redis_url_parse(unit_pool, s, &url, &err) != NGX_OK) {
+        unit_ok(0, "%s: %s", text, err ? err : "no error text");
+        return;
+    }
+
+    got = unit_format("%s user=%V password=%V host=%V port=%ui path=%V "
+                      "db=%ui prefix=%V",
+                      url.tls ? "tls" : "plain", &url.user, &url.password,
+                      &url.host, (ngx_uint_t) url.port, &url.path, url.db,
+                      &url.prefix);
+
+    unit_is(got, unit_bytes(expected, ngx_strlen(expected)), "%s", text);
+    unit_is(&url.text, s, "%s: as written", text);
+}
+
+
+static void
+test_bad(const char *text)
+{
+    char                  *err;
+    ngx_int_t              rc;
+    ngx_cred_redis_url_t   url;
+
+    err = NULL;
+
+    rc = ngx_cred_redis_url_parse(unit_pool,
+                                  unit_bytes(text, ngx_strlen(text)), &url,
+                                  &err);
+
+    unit_ok(rc == NGX_ERROR && err != NULL && err[0] != '\0',
+            "not \"%s\": %s", text, err ? err : "");
+}
+
+
+static void
+test_name(const char *text, const char *expected)
+{
+    char                  *err;
+    ngx_cred_redis_url_t   url;
+
+    ngx_memzero(&url, sizeof(ngx_cred_redis_url_t));
+
+    (void) ngx_cred_redis_url_parse(unit_pool,
+                                    unit_bytes(text, ngx_strlen(text)), &url,
+                                    &err);
+
+    unit_is(&url.name, unit_bytes(expected, ngx_strlen(expected)),
+            "%s in logs", text);
+}
+
+
+static void
+test_urls(void)
+{
+    test_good("redis://localhost", "plain user= password= host=localhost "
+              "port=6379 path= db=0 prefix=");
+    test_good("redis://10.0.0.5:6380/3", "plain user= password= "
+              "host=10.0.0.5 port=6380 path= db=3 prefix=");
+    test_good("redis://h/", "plain user= password= host=h port=6379 path= "
+              "db=0 prefix=");
+    test_good("redis://h:1", "plain user= password= host=h port=1 path= "
+              "db=0 prefix=");
+    test_good("redis://h:65535/0", "plain user= password= host=h port=65535 "
+              "path= db=0 prefix=");
+    test_good("rediss://h", "tls user= password= host=h port=6379 path= "
+              "db=0 prefix=");
+    test_good("redis://:secret@h", "plain user= password=secret host=h "
+              "port=6379 path= db=0 prefix=");
+    test_good("redis://u:secret@h:7/2", "plain user=u password=secret host=h "
+              "port=7 path= db=2 prefix=");
+    test_good("rediss://%75:a%40b%3a%2F%25@h", "tls user=u password=a@b:/% "
+              "host=h port=6379 path= db=0 prefix=");
+    test_good("redis://u:a:b@h", "plain user=u password=a:b host=h "
+              "port=6379 path= db=0 prefix=");
+    test_good("redis://user@h", "plain user=user password= host=h port=6379 "
+              "path= db=0 prefix=");
+    test_good("redis://user:@h", "plain user=user password= host=h port=6379 "
+              "path= db=0 prefix=");
+    test_good("redis://h?", "plain user= password= host=h port=6379 path= "
+              "db=0 prefix=");
+    test_good("redis://[::1]", "plain user= password= host=::1 port=6379 "
+              "path= db=0 prefix=");
+    test_good("redis://u:p@[2001:db8::5]:6390/4?prefix=x",
+              "plain user=u password=p host=2001:db8::5 port=6390 path= db=4 "
+              "prefix=x");
+    test_good("redis://h?prefix=p", "plain user= password= host=h port=6379 "
+              "path= db=0 prefix=p");
+    test_good("redis://h/?prefix=%7bcred%7D", "plain user= password= host=h "
+              "port=6379 path= db=0 prefix={cred}");
+    test_good("redis://h/1?prefix=a%26b", "plain user= password= host=h "
+              "port=6379 path= db=1 prefix=a&b");
+    test_good("unix:/run/redis.sock", "plain user= password= host= port=0 "
+              "path=/run/redis.sock db=0 prefix=");
+    test_good("unix:/run/redis.sock?db=5", "plain user= password= host= "
+              "port=0 path=/run/redis.sock db=5 prefix=");
+    test_good("unix:/a%20b?prefix=%7Bx%7D&db=5", "plain user= password= "
+              "host= port=0 path=/a b db=5 prefix={x}");
+    test_good("unix:/a:b@c", "plain user= password= host= port=0 "
+              "path=/a:b@c db=0 prefix=");
+
+    test_bad("");
+    test_bad("redis");
+    test_bad("redis:");
+    test_bad("redis:/h");
+    test_bad("redis://");
+    test_bad("rediss://");
+    test_bad("redis:///0");
+    test_bad("redis://:6379");
+    test_bad("redis://?prefix=x");
+    test_bad("http://h");
+    test_bad("redis-sentinel://h");
+    test_bad("h:6379");
+    test_bad(" redis://h");
+    test_bad("redis://h ");
+    test_bad("redis://h h");
+    test_bad("redis://h\n");
+    test_bad("redis://h:");
+    test_bad("redis://h:0");
+    test_bad("redis://h:65536");
+    test_bad("redis://h:-1");
+    test_bad("redis://h:x");
+    test_bad("redis://h:99999999999999999999");
+    test_bad("redis://h:1:2");
+    test_bad("redis://h/x");
+    test_bad("redis://h/-1");
+    test_bad("redis://h/0/1");
+    test_bad("redis://h/99999999999999999999");
+    test_bad("redis://@h");
+    test_bad("redis://:@h");
+    test_bad("redis://u:p@");
+    test_bad("redis://[::1");
+    test_bad("redis://[]");
+    test_bad("redis://[::1]x");
+    test_bad("redis://[::1]:");
+    test_bad("redis://[::1]:x");
+    test_bad("redis://[a\nb]");
+    test_bad("redis://h%");
+    test_bad("redis://h%1");
+    test_bad("redis://h%zz");
+    test_bad("redis://h%00");
+    test_bad("redis://:%00@h");
+    test_bad("redis://h?prefix");
+    test_bad("redis://h?prefix=");
+    test_bad("redis://h?prefix=a&prefix=b");
+    test_bad("redis://h?db=1");
+    test_bad("redis://h?Prefix=a");
+    test_bad("redis://h?timeout=1");
+    test_bad("unix:");
+    test_bad("unix:/");
+    test_bad("unix:redis.sock");
+    test_bad("unix:?db=1");
+    test_bad("unix:/a?db=");
+    test_bad("unix:/a?db=x");
+    test_bad("unix:/a?db=1&db=2");
+    test_bad("unix:/a?path=b");
+    test_bad("unix:/a%00b");
+}
+
+
+static void
+test_lengths(void)
+{
+    char                  *err;
+    size_t                 max;
+    ngx_str_t             *text;
+    ngx_cred_redis_url_t   url;
+
+    max = sizeof(((struct sockaddr_un *) 0)->sun_path) - 1;
+
+    text = unit_format("unix:/%V", unit_repeat('a', max - 1));
+    unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_OK
+            && url.path.len == max,
+            "the longest path of a unix socket");
+
+    text = unit_format("unix:/%V", unit_repeat('a', max));
+    unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR,
+            "a longer path of a unix socket");
+}
+
+
+static void
+test_names(void)
+{
+    test_name("redis://h", "h:6379/0");
+    test_name("redis://user:secret@h:1/2?prefix=x", "h:1/2");
+    test_name("rediss://:secret@[::1]:1", "[::1]:1/0");
+    test_name("unix:/s?db=3", "unix:/s?db=3");
+}
+
+
+int
+main(void)
+{
+    unit_start();
+
+    test_urls();
+    test_lengths();
+    test_names();
+
+    return unit_done();
+}
