@@ -331,8 +331,28 @@ ngx_cred_api_string(ngx_cred_view_t *view, ngx_str_t *s)
 u_char *
 ngx_cred_api_quote(ngx_cred_view_t *view, u_char *dst, ngx_str_t *s)
 {
-    size_t   len;
+    u_char   c;
+    size_t   i, len;
     json_t  *json;
+
+    for (i = 0; i < s->len; i++) {
+        c = s->data[i];
+
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\') {
+            break;
+        }
+    }
+
+    if (i && i == s->len) {
+
+        /* nothing to escape, as in nearly all names */
+
+        *dst++ = '"';
+        dst = ngx_cpymem(dst, s->data, s->len);
+        *dst++ = '"';
+
+        return dst;
+    }
 
     json = ngx_cred_api_string(view, s);
     if (json == NULL) {

@@ -48,13 +48,12 @@ ngx_cred_redis_start_handler(ngx_event_t *ev)
 
     redis->log.action = "connecting";
     redis->state = NGX_CRED_REDIS_RESOLVING;
-    redis->timer.cancelable = 0;
-
     if (redis->timer.timer_set) {
         ngx_del_timer(&redis->timer);
     }
 
     ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
+    ngx_cred_redis_watch(redis);
 
     if (ngx_cred_redis_shutdown) {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
@@ -102,6 +101,7 @@ ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
     ctx->handler = ngx_cred_redis_resolve_handler;
     ctx->data = redis;
     ctx->timeout = redis->conf.resolver_timeout;
+    ctx->cancelable = 1;
 
     redis->resolving = ctx;
 
@@ -192,6 +192,8 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
     c->write->handler = ngx_cred_redis_write_handler;
 
     redis->state = NGX_CRED_REDIS_CONNECTING;
+
+    ngx_cred_redis_watch(redis);
 
     if (rc == NGX_OK) {
         ngx_cred_redis_handshake(redis);
@@ -341,7 +343,6 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     ngx_cred_redis_set_time(redis, (uint64_t) sec * 1000 + usec / 1000);
 
     ngx_del_timer(&redis->timer);
-    redis->timer.cancelable = 1;
 
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_READY;

@@ -282,19 +282,30 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_watch(ngx_cred_redis_t *redis)
 {
+    unsigned                   idle;
     ngx_queue_t               *q;
     ngx_msec_int_t             left;
     ngx_cred_redis_command_t  *command;
 
     /*
      * The timer stays armed between commands, which is cheaper than to set it
-     * for each, but then it does not keep an exiting worker.
+     * for each, but then it does not keep an exiting worker; neither does an
+     * attempt to connect that nobody waits for.
      */
 
-    redis->timer.cancelable = (redis->ncommands == 0);
-    redis->peer.connection->idle = (redis->ncommands == 0);
+    idle = (redis->ncommands == 0);
 
-    if (redis->ncommands == 0) {
+    redis->timer.cancelable = idle;
+
+    if (redis->peer.connection) {
+        redis->peer.connection->idle = idle;
+    }
+
+    if (redis->state != NGX_CRED_REDIS_READY) {
+        return;
+    }
+
+    if (idle) {
 
         if (ngx_exiting) {
             ngx_cred_redis_flush(redis);

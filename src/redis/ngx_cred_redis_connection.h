@@ -107,7 +107,7 @@ void ngx_cred_redis_close(ngx_cred_redis_t *redis);
 void ngx_cred_redis_read_handler(ngx_event_t *rev);
 void ngx_cred_redis_write_handler(ngx_event_t *wev);
 
-/* puts the first command's time limit, or the lack of any, into effect */
+/* puts the first command's time limit, or the lack of commands, into effect */
 void ngx_cred_redis_watch(ngx_cred_redis_t *redis);
 
 

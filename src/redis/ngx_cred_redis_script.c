@@ -43,7 +43,9 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
         ngx_queue_insert_tail(&redis->waiting, &command->queue);
         redis->ncommands++;
 
+        ngx_cred_redis_watch(redis);
         ngx_cred_redis_connect(redis);
+
         return NGX_OK;
     }
 
