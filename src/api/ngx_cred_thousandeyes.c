@@ -24,7 +24,7 @@ static ngx_int_t ngx_cred_thousandeyes_token(ngx_cred_view_t *view,
 static ngx_int_t ngx_cred_thousandeyes_body(ngx_cred_view_t *view);
 static ngx_int_t ngx_cred_thousandeyes_aid(ngx_cred_view_t *view,
     ngx_str_t *aid);
-static ngx_int_t ngx_cred_thousandeyes_decode(ngx_str_t *s);
+static void ngx_cred_thousandeyes_decode(ngx_str_t *s);
 static ngx_int_t ngx_cred_thousandeyes_digits(ngx_str_t *s);
 static ngx_int_t ngx_cred_thousandeyes_answer(ngx_cred_view_t *view,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
@@ -87,6 +87,7 @@ ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params)
 {
     ngx_int_t  rc;
+    ngx_str_t  aid;
 
     rc = ngx_cred_thousandeyes_token(view, params);
 
@@ -103,7 +104,7 @@ ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
         return NGX_OK;
     }
 
-    rc = ngx_cred_thousandeyes_aid(view, &params->scope);
+    rc = ngx_cred_thousandeyes_aid(view, &aid);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -116,6 +117,7 @@ ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
         return NGX_OK;
     }
 
+    params->scope = aid;
     params->check = ngx_cred_api_check(&params->id);
 
     return NGX_OK;
@@ -272,16 +274,14 @@ ngx_cred_thousandeyes_aid(ngx_cred_view_t *view, ngx_str_t *aid)
             name.len--;
         }
 
-        if (ngx_cred_thousandeyes_decode(&name) != NGX_OK
-            || name.len != 3 || ngx_memcmp(name.data, "aid", 3) != 0)
-        {
+        ngx_cred_thousandeyes_decode(&name);
+        ngx_cred_thousandeyes_decode(&value);
+
+        if (name.len != 3 || ngx_memcmp(name.data, "aid", 3) != 0) {
             continue;
         }
 
-        if (found++
-            || ngx_cred_thousandeyes_decode(&value) != NGX_OK
-            || ngx_cred_thousandeyes_digits(&value) != NGX_OK)
-        {
+        if (found++ || ngx_cred_thousandeyes_digits(&value) != NGX_OK) {
             return NGX_DECLINED;
         }
 
@@ -292,39 +292,31 @@ ngx_cred_thousandeyes_aid(ngx_cred_view_t *view, ngx_str_t *aid)
 }
 
 
-static ngx_int_t
+/* in place; a "%" that is malformed stays */
+
+static void
 ngx_cred_thousandeyes_decode(ngx_str_t *s)
 {
     u_char     *p, *d, *last;
     ngx_int_t   n;
 
-    p = s->data;
     d = s->data;
     last = s->data + s->len;
 
-    while (p < last) {
+    for (p = s->data; p < last; p++) {
 
-        if (*p != '%') {
-            *d++ = *p++;
+        n = (*p == '%' && last - p > 2) ? ngx_hextoi(p + 1, 2) : NGX_ERROR;
+
+        if (n == NGX_ERROR) {
+            *d++ = *p;
             continue;
         }
 
-        if (last - p < 3) {
-            return NGX_DECLINED;
-        }
-
-        n = ngx_hextoi(p + 1, 2);
-        if (n == NGX_ERROR) {
-            return NGX_DECLINED;
-        }
-
         *d++ = (u_char) n;
-        p += 3;
+        p += 2;
     }
 
     s->len = d - s->data;
-
-    return NGX_OK;
 }
 
 
@@ -352,7 +344,7 @@ ngx_cred_thousandeyes_answer(ngx_cred_view_t *view,
     ngx_cred_api_extra(answer, "X-Content-Type-Options",
                        &ngx_cred_thousandeyes_nosniff);
 
-    if (outcome->rate_limit > 0) {
+    if (outcome->rate_reset > 0) {
 
         if (ngx_cred_thousandeyes_number(view, answer,
                                          "X-Organization-Rate-Limit-Limit",

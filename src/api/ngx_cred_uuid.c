@@ -39,10 +39,7 @@ ngx_cred_uuid_parse(ngx_str_t *text, u_char *uuid, u_char *error, size_t *len)
 
     (void) ngx_cred_uuid_unwrap(text, &inner);
 
-    if (text->len == NGX_CRED_UUID_SIMPLE_LEN
-        || text->len == NGX_CRED_UUID_LEN
-        || inner.len != NGX_CRED_UUID_LEN)
-    {
+    if (inner.len != NGX_CRED_UUID_LEN) {
         inner = *text;
     }
 

@@ -35,6 +35,10 @@ ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
 {
     ngx_queue_insert_tail(&u->registry->unacknowledged, &u->queue);
 
+    /* the log of the cycle that read the configuration may be gone */
+
+    u->registry->acknowledge.log = ngx_cycle->log;
+
     ngx_post_event(&u->registry->acknowledge, &ngx_posted_events);
 }
 

@@ -118,9 +118,9 @@ typedef struct {
     ngx_uint_t                  nreceipts;
     ngx_uint_t                  npending;
 
-    ngx_int_t                   rate_limit; /* 0: not counted */
+    ngx_int_t                   rate_limit;
     ngx_int_t                   rate_remaining;
-    time_t                      rate_reset; /* unix seconds */
+    time_t                      rate_reset; /* unix seconds; 0: not counted */
     time_t                      retry_after;   /* seconds to the reset */
 
     ngx_msec_int_t              registry_time; /* milliseconds; -1: none */

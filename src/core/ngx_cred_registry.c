@@ -105,7 +105,6 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 
     registry->acknowledge.handler = ngx_cred_acknowledge_handler;
     registry->acknowledge.data = registry;
-    registry->acknowledge.log = ngx_cycle->log;
 
     return NGX_OK;
 }

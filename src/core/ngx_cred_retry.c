@@ -481,7 +481,9 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     redis = ngx_cred_environment_redis(retry->registry, &environment->name,
                                        url, &err);
 
-    down = (redis && ngx_cred_redis_down(redis));
+    /* nor of one whose URL is bad */
+
+    down = (redis == NULL || ngx_cred_redis_down(redis));
 
     if (environment->down && !down) {
         environment->drain = 1;

@@ -400,7 +400,13 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+    if (r->connection->read->ready) {
+
+        /* a client that hung up at once is not told of again */
+
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+
+    } else if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -101,6 +101,7 @@ test_identify(void)
     test_key(unit_repeat('7', 40), "all", "key of 40 digits");
     test_key(unit_repeat('a', 41), "token", "key of 41 letters");
     test_key(unit_string("A-B"), "token", "key with a hyphen");
+    test_key(unit_string("1-"), "token", "key with a hyphen at the end");
     test_key(unit_string("A\xc3\xa9"), "token", "key with another letter");
     test_key(unit_repeat('a', 512), "token", "key of 512 letters");
     test_key(unit_repeat('a', 513), "absent", "key of 513 letters");

@@ -194,6 +194,8 @@ test_more(void)
         test_row(text, 0, expected);
     }
 
+    test_row(unit_string("01234567-89AB-CDEF-abcd-ef0123456789"), 1,
+             unit_string("01234567-89ab-cdef-abcd-ef0123456789"));
     test_row(unit_repeat('0', 4000), 0,
              unit_string("invalid length: expected length 32 for simple "
                          "format, found 4000"));

@@ -19,6 +19,8 @@ ngx_log_t             unit_log;
 
 static ngx_uint_t     unit_tests;
 static ngx_uint_t     unit_failures;
+static ngx_int_t      unit_allocations = -1;
+static ngx_uint_t     unit_refused;
 
 /* what the sources of nginx want of the rest of it */
 
@@ -32,6 +34,49 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
 {
     /* void */
+}
+
+
+/* malloc() of the sources, by the linker's --wrap; the rest keeps its own */
+
+void *__wrap_malloc(size_t size);
+void *__real_malloc(size_t size);
+
+
+void *
+__wrap_malloc(size_t size)
+{
+    return unit_malloc(size);
+}
+
+
+void *
+unit_malloc(size_t size)
+{
+    if (unit_allocations == 0) {
+        unit_refused = 1;
+        return NULL;
+    }
+
+    if (unit_allocations > 0) {
+        unit_allocations--;
+    }
+
+    return __real_malloc(size);
+}
+
+
+ngx_uint_t
+unit_memory(ngx_int_t n)
+{
+    ngx_uint_t  refused;
+
+    refused = unit_refused;
+
+    unit_allocations = n;
+    unit_refused = 0;
+
+    return refused;
 }
 
 

@@ -31,6 +31,16 @@ void unit_start(void);
 /* prints the plan, frees the pool; what main() returns */
 int unit_done(void);
 
+/*
+ * From the n-th next allocation on there is no memory, until it is called
+ * again; with -1 there is enough.  Returns whether an allocation failed since
+ * the last call.
+ */
+ngx_uint_t unit_memory(ngx_int_t n);
+
+/* what allocates for jansson and nginx */
+void *unit_malloc(size_t size);
+
 /* one line of TAP; the name is as of printf() */
 void unit_ok(ngx_uint_t ok, const char *fmt, ...)
     __attribute__ ((format(printf, 2, 3)));

@@ -9,12 +9,14 @@ use warnings;
 use parent 'Exporter';
 
 use CredTest::HTTP;
+use CredTest::Process;
 use CredTest::Redis;
 use Test::More ();
 
 our @EXPORT = qw(
     sample credential del del_raw path answer_is operation deleted
-    everywhere pending failure contents audit
+    everywhere pending failure contents
+    settled audit
 );
 
 our %Reasons = (
@@ -210,8 +212,26 @@ sub failure {
 sub contents {
     my ($name) = @_;
 
-    return { map { $_ => unpack 'H*', redis($name, 'DUMP', $_) }
-             grep { !/:audit(?::|\z)/ } redis($name, 'KEYS', '*') };
+    my %commands = (string => ['GET'], hash => ['HGETALL'], set => ['SMEMBERS'],
+                    list => ['LRANGE', 0, -1], stream => ['XRANGE', '-', '+'],
+                    zset => ['ZRANGE', 0, -1, 'WITHSCORES']);
+
+    return { map {
+        my $key = $_;
+        my ($command, @args) = @{ $commands{redis($name, 'TYPE', $key)} };
+        my $content = redis($name, $command, $key, @args);
+        ($key => "$command: $content");
+    } grep { !/:audit(?::|\z)/ } redis($name, 'KEYS', '*') };
+}
+
+
+# nothing is pending any more, and all receipts are written
+
+sub settled {
+    return wait_for(sub {
+        redis('registry', 'KEYS', '{cred}:open:*') eq ''
+            && redis('registry', 'KEYS', '{cred}:pending*') eq '';
+    });
 }
 
 

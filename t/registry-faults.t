@@ -1,0 +1,456 @@
+
+# A registry that is away, slow, refuses, or answers what no Redis should.
+
+use CredTest;
+use CredTest::Delete;
+
+defaults(sample(<<'END'));
+cred_connect_timeout  300ms;
+cred_command_timeout  400ms;
+cred_cascade_timeout  1s;
+cred_retry_delay      100ms 200ms;
+END
+
+
+# the number of words tells delete.lua from claim.lua and acknowledge.lua
+
+sub is_delete { @_ == 19 }
+
+
+# a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth
+# delete.lua into what nginx gets
+
+sub relay {
+    my ($fault) = @_;
+    my $n = 0;
+
+    my $relay = sub {
+        my $sock = CredTest::Redis::redis_connect('registry');
+        print $sock resp(@_);
+        IO::Select->new($sock)->can_read(5);
+        sysread $sock, my $answer, 65536;
+        return $answer if $answer =~ /^-NOSCRIPT/ || !is_delete(@_);
+        return $fault->(++$n, $answer);
+    };
+
+    return fake(replies => { EVALSHA => $relay, EVAL => $relay });
+}
+
+
+sub unchanged {
+    my ($before, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply([ map { contents($_) } qw(registry production staging) ], $before,
+              $name // 'nothing has changed');
+}
+
+sub load_sample {
+    my %sample = sample();
+    redis_load('registry', $sample{registry});
+}
+
+sub everything { [ map { contents($_) } qw(registry production staging) ] }
+
+# a delete in time: the connection is made again by itself
+
+sub recovers {
+    my ($username) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $answer;
+    ok(wait_for(sub {
+        $answer = del($username // 'api-user');
+        $answer->{status} != 503;
+    }), 'it is back');
+    answer_is($answer, 'deletes again', everywhere());
+}
+
+run_tests();
+
+
+__DATA__
+
+=== TEST 1: down when nginx starts, and down later
+--- before
+redis_stop('registry');
+--- script
+answer_is(del('api-user'), 'at the start', failure(503));
+answer_is(del('api-user'), 'and then', failure(503));
+redis_start('registry');
+load_sample();
+my $before = everything();
+recovers();
+redis_kill('registry');
+answer_is(del('api-user'), 'killed', failure(503)) for 1 .. 3;
+redis_start('registry');
+load_sample();
+recovers();
+is((my $n = () = error_log_text() =~ /redis is down: .*registry/g), 2,
+   'said once each time');
+is(($n = () = error_log_text() =~ /redis is back, registry/g), 2,
+   'and when it was back');
+
+
+
+=== TEST 2: stopped, and going on later: nothing has changed
+--- script
+credential([0 .. 4]);
+answer_is(del(0), 'connected', everywhere());
+ok(settled(), 'settled');
+my $before = everything();
+my $entries = audit();
+redis_pause('registry');
+my @answers = map { http_parse($_) } http_many(map { del_raw($_) } 1 .. 3);
+answer_is($_, 'no answer', failure(503)) for @answers;
+answer_is(del(4), 'no connection', failure(503));
+redis_resume('registry');
+
+# commands which it still has got are run before this
+redis('registry', 'PING') for 1 .. 10;
+unchanged($before);
+recovers(1);
+is(audit(), $entries + 1, 'the audit');
+
+
+
+=== TEST 3: stopped when nginx connects
+--- before
+$::Before = everything();
+redis_pause('registry');
+--- script
+answer_is(del('api-user'), 'no answer', failure(503));
+answer_is(del('api-user'), 'no answer', failure(503));
+redis_resume('registry');
+redis('registry', 'PING') for 1 .. 10;
+unchanged($::Before);
+recovers();
+
+
+
+=== TEST 4: slow, but in time
+--- http_config
+cred_registry $TEST_NGINX_REGISTRY;
+--- script
+redis('registry', 'CLIENT', 'PAUSE', 200, 'WRITE');
+answer_is(del('api-user'), 'answered', everywhere());
+
+
+
+=== TEST 5: refusals of a real Redis
+--- script
+credential([1 .. 5]);
+my $before = everything();
+
+my @states = (
+    # what it is, how it begins, how it ends
+    ['OOM', [qw(CONFIG SET maxmemory 1)], [qw(CONFIG SET maxmemory 0)]],
+    ['READONLY', [qw(REPLICAOF 127.0.0.1 1)], [qw(REPLICAOF NO ONE)]],
+    ['NOREPLICAS', [qw(CONFIG SET min-replicas-to-write 1)],
+     [qw(CONFIG SET min-replicas-to-write 0)]],
+    ['NOPERM', [qw(ACL SETUSER default -evalsha -eval)],
+     [qw(ACL SETUSER default +evalsha +eval)]],
+    ['NOPERM', [qw(ACL SETUSER default resetkeys ~other)],
+     [qw(ACL SETUSER default ~*)]],
+);
+
+my $n = 0;
+
+for (@states) {
+    my ($what, $begin, $end) = @$_;
+    my $lines = () = error_log_text() =~ /refused a command: .*$what/g;
+    is(redis('registry', @$begin), 'OK', "@$begin");
+    answer_is(del('api-user'), $_, failure(503)) for "$what once", "$what twice";
+    my $after = () = error_log_text() =~ /refused a command: .*$what/g;
+    cmp_ok($after, '>', $lines, 'the reason is in the log');
+    is(redis('registry', @$end), 'OK', "@$end");
+    unchanged($before);
+    answer_is(del(++$n), 'then it goes on', everywhere());
+    ok(settled(), 'to its end');
+    $before = everything();
+}
+
+
+
+=== TEST 6: wrong passwords
+--- before
+redis_kill('registry');
+redis_start('registry', '--requirepass', 'secret%word');
+load_sample();
+--- http_config
+cred_registry $TEST_NGINX_REGISTRY;
+--- config
+location ~ /none/  { cred_delete apinizer; }
+location ~ /wrong/ {
+    cred_delete    apinizer;
+    cred_registry  redis://:wrong@127.0.0.1:$TEST_NGINX_REGISTRY_PORT;
+}
+location ~ /nobody/ {
+    cred_delete    apinizer;
+    cred_registry  redis://nobody:wrong@127.0.0.1:$TEST_NGINX_REGISTRY_PORT;
+}
+location ~ /right/ {
+    cred_delete    apinizer;
+    cred_registry  redis://:secret%25word@127.0.0.1:$TEST_NGINX_REGISTRY_PORT;
+}
+--- script
+answer_is(del($_), $_, failure(503)) for qw(none wrong nobody);
+answer_is(del('right'), 'right', failure(400, 'right'));
+like(error_log_text(), qr/refused: $_/, "logged: $_") for qw(NOAUTH WRONGPASS);
+unlike(error_log_text(), qr/secret|:wrong/, 'without passwords');
+
+
+
+=== TEST 7: keys of the wrong type
+--- script
+my $c = '{cred}:apinizer';
+
+my @table = (
+    # key, what it becomes, what it is not then
+    ["$c:token:" . sha256('TOKEN'), 'SET', 'x'],
+    ["$c:members:MyProject", 'SADD', 'alice'],
+    ["$c:credential:MyProject:api-user", 'SET', 'x'],
+    ["$c:credential:MyProject:api-user", 'SADD', 'x'],
+    ["$c:credentials:MyProject", 'SET', 'x'],
+    ["$c:credentials:MyProject", 'HSET', 'x', 'y'],
+    ["$c:environments:MyProject", 'SET', 'x'],
+    ['{cred}:environments', 'SET', 'x'],
+    ['{cred}:environments', 'SADD', 'production'],
+    ['{cred}:pending', 'SET', 'x'],
+    ['{cred}:pending:staging', 'SET', 'x'],
+    ['{cred}:pending:staging', 'SADD', 'x'],
+    ['{cred}:audit', 'SET', 'x'],
+    ['{cred}:audit', 'LPUSH', 'x'],
+);
+
+for (@table) {
+    my ($key, $command, @value) = @$_;
+    my $kept = redis('registry', 'EXISTS', $key)
+               && redis('registry', 'RENAME', $key, 'kept');
+    redis('registry', $command, $key, @value);
+    my $before = everything();
+    answer_is(del('api-user'), "$command $key", failure(503));
+    unchanged($before);
+    redis('registry', 'DEL', $key);
+    redis('registry', 'RENAME', 'kept', $key) if $kept;
+}
+
+# what is of no use is deleted all the same, what is not needed is no matter
+
+redis('registry', 'DEL', "$c:grants:MyProject:api-user");
+redis('registry', 'SET', "$c:grants:MyProject:api-user", 'x');
+redis('registry', 'SET', "$c:uses:MyProject:api-user", 'x');
+redis('registry', 'SET', '{cred}:open:apinizer:MyProject:api-user', 'x');
+answer_is(del('api-user'), 'deleted', everywhere());
+--- redis_check
+EXISTS {cred}:apinizer:grants:MyProject:api-user => 0
+
+
+
+=== TEST 8: answers which no good Redis gives
+--- before
+# the id of the credential says which; claim.lua is answered well
+
+our %Replies = (
+    garbage    => "\x16\x03\x01hello",
+    http       => "HTTP/1.1 400 Bad Request\r\n\r\n",
+    blank      => "\r\n\r\n",
+    half       => \"*9\r\n\$7\r\ndele",
+    nothing    => \"",
+    silence    => undef,
+    huge       => "\$2147483648\r\nx",
+    larger     => "\$5000000000\r\nx",
+    negative   => "\$-2\r\n",
+    elements   => "*2147483647\r\n",
+    negatives  => "*-2\r\n",
+    many       => "*20000\r\n" . ":1\r\n" x 20000,
+    long       => '$1500000' . "\r\n" . 'x' x 1500000 . "\r\n",
+    endless    => '+' . 'x' x 1500000,
+    deep       => "*1\r\n" x 300000,
+    deeper     => "*1\r\n" x 9 . ":1\r\n",
+    two        => "*0\r\n*0\r\n",
+    empty      => "*0\r\n",
+    nil        => "\$-1\r\n",
+    'nil-array' => "*-1\r\n",
+    integer    => ":1\r\n",
+    ok         => "+OK\r\n",
+    string     => "\$7\r\ndeleted\r\n",
+    short      => "*2\r\n\$7\r\ndeleted\r\n:1\r\n",
+    unknown    => "*9\r\n\$7\r\nremoved\r\n:1\r\n" . "\$1\r\na\r\n" x 4
+                  . ":0\r\n" x 3,
+    types      => "*9\r\n\$7\r\ndeleted\r\n:1\r\n" . ":1\r\n" x 4
+                  . "\$1\r\na\r\n" x 3,
+    nested     => "*9\r\n*1\r\n\$7\r\ndeleted\r\n:1\r\n" . "\$1\r\na\r\n" x 4
+                  . ":0\r\n" x 3,
+    ragged     => "*10\r\n\$7\r\ndeleted\r\n:1\r\n" . "\$1\r\na\r\n" x 4
+                  . ":0\r\n" x 3 . "\$1\r\na\r\n",
+    resp3      => "%1\r\n+a\r\n+b\r\n",
+    noscript   => "-NOSCRIPT No matching script\r\n",
+    map({ lc $_ => "-$_ some text\r\n" }
+        qw(ERR LOADING BUSY MASTERDOWN CLUSTERDOWN TRYAGAIN MISCONF NOAUTH),
+        'MOVED 3999', 'ASK 3999'),
+    'bare'     => "-\r\n",
+    'no-space' => "-OOM\r\n",
+    'long-error' => '-ERR ' . 'x' x 100000 . "\r\n",
+    'bytes'    => "-ERR \0\x01\x02\xff\e[31m\n\r\n",
+);
+
+my $reply = sub {
+    $SIG{PIPE} = 'IGNORE';
+    return $Replies{$_[10]} if is_delete(@_);
+    return "*0\r\n";
+};
+
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_connect_timeout  1s;
+cred_command_timeout  250ms;
+--- script
+my ($worker) = nginx_workers();
+
+for my $name (sort keys %::Replies) {
+    my $answer = del($name =~ s/ /%20/gr);
+    answer_is($answer, $name, failure(503));
+}
+
+is((nginx_workers())[0], $worker, 'the same worker');
+unlike(error_log_text(), qr/[\0\x01\e]\[31m/, 'no escape sequences in the log');
+my $text = slurp("/proc/$worker/status");
+my ($rss) = $text =~ /VmRSS:\s+(\d+)/;
+cmp_ok($rss, '<', $ENV{CRED_NGINX} ? 1000000 : 60000, 'memory is bounded');
+
+
+
+=== TEST 9: a peer which speaks first, or never, or ends at once
+--- before
+$ENV{TEST_NGINX_GREETS} = fake(greeting => "+hello\r\n");
+$ENV{TEST_NGINX_CLOSES} = fake(greeting => \"");
+$ENV{TEST_NGINX_MUTE} = fake(replies => { TIME => undef });
+$ENV{TEST_NGINX_TIME} = fake(replies => { TIME => "*2\r\n\$1\r\nx\r\n:1\r\n" });
+$ENV{TEST_NGINX_ERR} = fake(replies => { TIME => "-LOADING some text\r\n" });
+--- config
+location ~ /greets/ { cred_delete apinizer;
+                      cred_registry redis://127.0.0.1:$TEST_NGINX_GREETS; }
+location ~ /closes/ { cred_delete apinizer;
+                      cred_registry redis://127.0.0.1:$TEST_NGINX_CLOSES; }
+location ~ /mute/   { cred_delete apinizer;
+                      cred_registry redis://127.0.0.1:$TEST_NGINX_MUTE; }
+location ~ /time/   { cred_delete apinizer;
+                      cred_registry redis://127.0.0.1:$TEST_NGINX_TIME; }
+location ~ /err/    { cred_delete apinizer;
+                      cred_registry redis://127.0.0.1:$TEST_NGINX_ERR; }
+--- script
+answer_is(del($_), $_, failure(503)) for qw(greets closes mute time err);
+
+
+
+=== TEST 10: answers which come byte by byte
+--- before
+# the real registry's, through a slow relay
+
+my $relay = sub {
+    my $sock = CredTest::Redis::redis_connect('registry');
+    print $sock resp(@_);
+    IO::Select->new($sock)->can_read(5);
+    sysread $sock, my $answer, 65536;
+    return $answer;
+};
+
+$ENV{TEST_NGINX_FAKE} = fake(step => 1, pause => 0.0002,
+                             replies => { EVALSHA => $relay, EVAL => $relay });
+--- http_config
+cred_registry redis://127.0.0.1:$TEST_NGINX_FAKE;
+--- script
+answer_is(del('api-user'), 'deleted', everywhere());
+
+
+
+=== TEST 11: the connection is lost after delete.lua was run
+--- before
+$ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] == 1 ? \"" : $_[1] });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_command_timeout  2s;
+--- script
+my $answer = del('api-user');
+answer_is($answer, 'asked again', everywhere());
+is(redis('registry', 'KEYS', '{cred}:operation:*'),
+   '{cred}:operation:' . operation($answer), 'one operation');
+is(scalar(grep { is_delete(split / /) } fake_log($ENV{TEST_NGINX_RELAY})), 2,
+   'asked twice, the first time with the script');
+is(join(' ', map { $_->{operation} } audit()),
+   join(' ', (operation($answer)) x 2), 'the audit has it twice, as one');
+--- redis_check
+production: XLEN {cred}:undeployments => 1
+staging: XLEN {cred}:undeployments => 1
+EXISTS {cred}:pending:production {cred}:pending:staging => 0
+EXISTS {cred}:open:apinizer:MyProject:api-user => 0
+
+
+
+=== TEST 12: half of the answer is lost, and the second one is whole
+--- before
+$ENV{TEST_NGINX_RELAY} = relay(sub {
+    $_[0] == 1 ? \substr($_[1], 0, length($_[1]) - 3) : $_[1]
+});
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_command_timeout  2s;
+--- script
+answer_is(del('api-user'), 'asked again', everywhere());
+--- redis_check
+production: XLEN {cred}:undeployments => 1
+
+
+
+=== TEST 13: both answers are lost: what was done is undeployed
+--- before
+$ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] < 3 ? \"" : $_[1] });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_connect_timeout  300ms;
+cred_command_timeout  300ms;
+cred_retry_delay      100ms;
+--- script
+answer_is(del('api-user'), 'asked twice', failure(503));
+is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:MyProject:api-user'),
+   0, 'it was deleted');
+--- redis_check
+production: XLEN {cred}:undeployments => 1
+staging: XLEN {cred}:undeployments => 1
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+KEYS {cred}:operation:* =~ ^\S+$
+
+
+
+=== TEST 14: commands have a limit, and what is beyond is refused
+--- http_config
+cred_registry                $TEST_NGINX_REGISTRY;
+cred_command_timeout         60s;
+http2_max_concurrent_streams 10000;
+keepalive_requests           10000;
+log_format  cred  '$status';
+access_log  $TEST_NGINX_DIR/cred.log  cred;
+--- config
+listen $TEST_NGINX_H2_PORT http2;
+location /apiops/ { cred_delete apinizer; }
+--- script
+my $statuses = sub {
+    my %n;
+    $n{$_}++ for split /\n/, slurp(temp_dir() . '/cred.log');
+    return join ' ', map { "$_:$n{$_}" } sort keys %n;
+};
+
+my $url = "http://127.0.0.1:$ENV{TEST_NGINX_H2_PORT}" . path('none');
+answer_is(del('none'), 'connected', failure(400, 'none'));
+
+redis('registry', 'PING');
+redis_pause('registry');
+open my $load, '-|', "h2load -n 8400 -c 1 -m 8400 -w 24 -W 24"
+     . " -H':method: DELETE' -H'Authorization: Bearer TOKEN' $url 2>&1";
+
+ok(wait_for(sub { $statuses->() =~ /^400:1 503:20[0-9]$/ }, 20),
+   'what is beyond is refused at once') or diag($statuses->());
+redis_resume('registry');
+my $text = join '', <$load>;
+like($text, qr/8400 done.* 0 errored, 0 timeout/, 'all are answered');
+like($statuses->(), qr/^400:819\d 503:20\d$/, 'the others as usual');
