@@ -21,7 +21,8 @@ sub alloy {
     my $status = $wanted !~ /\D/ ? $wanted
                  : $wanted =~ /not found$/ ? 404 : 400;
 
-    $headers = ["Authorization: bearer $headers", version()] unless ref $headers;
+    $headers = ["Authorization: bearer $headers", version()]
+        unless ref $headers;
 
     my $got = call('DELETE', "/users/$path", $headers);
     my $json = 'Content-Type: application/json';
@@ -88,8 +89,8 @@ my $path = 'u1/credentials/c1';
 
 alloy('missing', $path, [version()], 401);
 alloy("\"$_\"", $path, ["Authorization:$_", version()], 401)
-    for '', ' bearer', ' bearer unknown', ' bearer ACME', ' acme', ' Basic acme',
-        ' Basic YWNtZTphY21l', ' Token acme', ' bearer acme acme',
+    for '', ' bearer', ' bearer unknown', ' bearer ACME', ' acme',
+        ' Basic acme', ' Basic YWNtZTphY21l', ' Token acme', ' bearer acme acme',
         ' beareracme', ' bearer: acme', ' bearer disabled', ' bearer expired',
         " bearer acm\xc3\xa9", ' bearer ' . sha256('acme');
 alloy('the header of another API', $path, ['X-Auth-Token: acme', version()],
@@ -97,7 +98,7 @@ alloy('the header of another API', $path, ['X-Auth-Token: acme', version()],
 
 my $got = call('DELETE', "/users/$path", [('Authorization: bearer acme') x 2,
                                           version()]);
-like($got->{status}, qr/^40[01]$/, 'repeated: nginx lets no second one through');
+like($got->{status}, qr/^40[01]$/, 'repeated: nginx lets no second one in');
 
 alloy('bearer', $path, ['authorization: bearer acme', version()], 200);
 alloy('Bearer', 'u1/credentials/c2', ['Authorization: Bearer acme', version()],
@@ -120,7 +121,8 @@ alloy('blank', $path, [$key, 'x-api-version:   '], $missing);
 alloy("another: $_", $path, [$key, "x-api-version: $_"],
       'Unsupported API version: ' . s/(["\\])/\\$1/gr)
     for '2020-01', '2025-9', '2025-09-01', '2025-08', 'v2025-09', '"2025-09"',
-        '2025-09,2025-09', '\\', '2025-0', "2025\xe2\x80\x9109", '*', 'x' x 3000;
+        '2025-09,2025-09', '\\', '2025-0', "2025\xe2\x80\x9109", '*',
+        'x' x 3000;
 
 alloy('no UTF-8', $path, [$key, "x-api-version: 2025\xff09"],
       "Unsupported API version: 2025\xef\xbf\xbd09");
@@ -257,8 +259,8 @@ alloy("control character $_", "u1/credentials/c%$_", 'acme',
 alloy('key before version', 'u1/credentials/c1',
       ['Authorization: bearer unknown'], 401);
 alloy('a malformed one too', 'u1/credentials/c1', [], 401);
-alloy('version before user', 'u5/credentials/c1', ['Authorization: bearer acme'],
-      'Missing required header: x-api-version');
+alloy('version before user', 'u5/credentials/c1',
+      ['Authorization: bearer acme'], 'Missing required header: x-api-version');
 alloy('user before credential', 'u5/credentials/c4', 'acme', 'User not found');
 
 redis_stop('registry');

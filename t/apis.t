@@ -383,8 +383,8 @@ redis('registry', 'HSET', '{cred}:iam:token:' . sha256('iam-bob'), 'scope',
       'domain-2');
 is(request('iam', 'iam-bob')->{status}, 404, 'iam: another domain');
 
-is(call('DELETE', '/api/v1/infrastructure/file_stores/%7B' . uc(api('deepset')->{id})
-        . '%7D', ['Authorization: Bearer deepset-token'])
+is(call('DELETE', '/api/v1/infrastructure/file_stores/%7B'
+        . uc(api('deepset')->{id}) . '%7D', ['Authorization: Bearer deepset-token'])
    ->{headers}{'cred-operation'}, $operation{deepset},
    'deepset: in another spelling');
 
@@ -435,8 +435,9 @@ for my $name (names()) {
                && !defined $got->{headers}{'cred-pending'};
        }, 10), "$name: success");
 
-    ok(wait_for(sub { receipt($operation{$name}, 'staging')->{state} ne 'pending' }),
-       "$name: settled");
+    ok(wait_for(sub {
+           receipt($operation{$name}, 'staging')->{state} ne 'pending';
+       }), "$name: settled");
     is_gone($name);
 }
 
@@ -499,4 +500,19 @@ for my $name (names()) {
        "$name: resumed or gone for the others");
     is(left($_, $name), '0 0 0', "$name: nothing left in $_")
         for qw(registry production staging);
+}
+
+
+
+=== TEST 12: the methods of other APIs
+--- script
+for my $name (names()) {
+    my ($method, $path) = @{ api($name)->{request} };
+
+    for (grep { $_ ne $method } qw(DELETE POST)) {
+        is(call($_, $path, [api($name)->{token}->("$name-token")], '')->{body},
+           "backend: $_ $path", "$name: $_");
+    }
+
+    is(left('registry', $name), '1 1 1', "$name: untouched");
 }

@@ -331,8 +331,8 @@ HSET {cred}:deepset:credential:acme:7f3c1c0e-3c1b-4a51-9d0e-0b0f8f2f6a11 owner a
 my $path = '/api/v1/infrastructure/file_stores';
 my $id = '7f3c1c0e-3c1b-4a51-9d0e-0b0f8f2f6a11';
 
-for ("$path/$id/", "$path/$id%2F", "$path/$id/x", "$path/", $path, "/x$path/$id",
-     "/api/v1/infrastructure/document_stores/$id",
+for ("$path/$id/", "$path/$id%2F", "$path/$id/x", "$path/", $path,
+     "/x$path/$id", "/api/v1/infrastructure/document_stores/$id",
      "/api/v2/infrastructure/file_stores/$id",
      "/API/v1/infrastructure/file_stores/$id")
 {

@@ -17,10 +17,15 @@ BEGIN {
     if (system("cmp -s t/sdk/package.json $dir/installed.json")) {
         system("cp t/sdk/package.json $dir/package.json");
 
-        Test::More::plan(skip_all => "npm cannot install the SDK, see $log")
-            if system("cd $dir && timeout 120 npm install --ignore-scripts "
-                      . '--no-package-lock --no-audit --no-fund '
-                      . '--fetch-retries=1 > npm.log 2>&1');
+        if (system("cd $dir && timeout 120 npm install --ignore-scripts "
+                   . '--no-package-lock --no-audit --no-fund '
+                   . '--fetch-retries=1 --fetch-retry-mintimeout=1000 '
+                   . '> npm.log 2>&1'))
+        {
+            my ($code) = `cat $log` =~ /^npm \S+ code (\S+)/m;
+            Test::More::plan(skip_all => 'npm cannot install the SDK: '
+                                         . ($code // "see $log"));
+        }
 
         system("cp t/sdk/package.json $dir/installed.json");
     }

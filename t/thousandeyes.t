@@ -234,8 +234,8 @@ my $path = '/v6/credentials/405/delete.json';
 my $good = MIME::Base64::encode_base64('a@example.com:secret', '');
 
 te("Basic $_", $path, ["Authorization: Basic $_"], 401)
-    for '', '=', '==', '====', ':', '!!!!', 'YQ', "=$good", "$good=", "$good====",
-        "$good$good", "$good YQ==", "$good,", ($good =~ s/^./!/r),
+    for '', '=', '==', '====', ':', '!!!!', 'YQ', "=$good", "$good=",
+        "$good====", "$good$good", "$good YQ==", "$good,", ($good =~ s/^./!/r),
         ($good =~ s/==?$//r) . 'A', substr($good, 0, 5), "Basic $good",
         'a@example.com:secret', 'secret', "\xc3\xa4";
 
@@ -243,8 +243,9 @@ te("Basic of \"$_\"", $path, [basic($_)], 401)
     for 'a@example.com', 'secret', ':', 'a@example.com:', ':secret', ':empty',
         'b@example.com:secret', 'A@example.com:secret', ' a@example.com:secret',
         'a@example.com:secret ', "a\@example.com:secret\n",
-        "a\@example.com\0:secret", 'a@example.com:Secret', 'secret:a@example.com',
-        'a@example.com:unknown', 'a@example.com::secret', 'a@example.com:sesame',
+        "a\@example.com\0:secret", 'a@example.com:Secret',
+        'secret:a@example.com', 'a@example.com:unknown',
+        'a@example.com::secret', 'a@example.com:sesame',
         'a@example.com:' . sha256('secret'), 'a:secret', "\xff:secret";
 
 te('missing', $path, [], 401);
@@ -282,7 +283,7 @@ te('in lower case', '/credentials/406/delete', ['AUTHORIZATION: bearer secret'],
 
 my $got = call('POST', $path, ['Authorization: Bearer secret',
                                basic('a@example.com:secret')], '');
-like($got->{status}, qr/^40[01]$/, 'repeated: nginx lets no second one through');
+like($got->{status}, qr/^40[01]$/, 'repeated: nginx lets no second one in');
 
 
 
@@ -381,14 +382,15 @@ te_body("blank: $_->[0]", 204, $_->[1])
         ['around null', "\nnull\r\n"], ['1024 bytes', ' ' x 1024],
         ['null and 1024 bytes', 'null' . ' ' x 1020],
         ['1024 bytes in an object', '{' . ' ' x 1022 . '}'];
-te_body('of a form', 204, '', 'Content-Type: application/x-www-form-urlencoded');
+te_body('of a form', 204, '',
+        'Content-Type: application/x-www-form-urlencoded');
 
 te_body(length > 20 ? length() . ' bytes' : $_, 'body', $_)
     for '{"a":1}', '[]', '""', '0', 'false', '{}{}', '{}null', 'nullnull',
-        'nul', 'nulll', 'NULL', 'n ull', 'null{}', '{', '}', '}{', '{}}', '{} {}',
-        '{ null }', "\0", "{\0}", "\x0b", "\xef\xbb\xbf", "\xc2\xa0", 'x' x 1024,
-        ' ' x 1025, ' ' x 2048, 'null' . ' ' x 1021, '{"a":"' . 'x' x 2040 . '"}',
-        'x' x 100_000;
+        'nul', 'nulll', 'NULL', 'n ull', 'null{}', '{', '}', '}{', '{}}',
+        '{} {}', '{ null }', "\0", "{\0}", "\x0b", "\xef\xbb\xbf", "\xc2\xa0",
+        'x' x 1024, ' ' x 1025, ' ' x 2048, 'null' . ' ' x 1021,
+        '{"a":"' . 'x' x 2040 . '"}', 'x' x 100_000;
 
 
 

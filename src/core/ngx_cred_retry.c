@@ -127,10 +127,24 @@ ngx_cred_retry_start(ngx_cred_registry_t *registry, ngx_cycle_t *cycle)
 static void
 ngx_cred_retry_cleanup(void *data)
 {
-    ngx_cred_retry_t  *retry = data;
+    ngx_cred_retry_t *retry = data;
+
+    ngx_queue_t                   *q;
+    ngx_cred_retry_environment_t  *environment;
 
     if (retry->timer.timer_set) {
         ngx_del_timer(&retry->timer);
+    }
+
+    while (!ngx_queue_empty(&retry->environments)) {
+        q = ngx_queue_head(&retry->environments);
+        ngx_queue_remove(q);
+
+        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+
+        if (environment->inflight == 0) {
+            ngx_destroy_pool(environment->pool);
+        }
     }
 }
 

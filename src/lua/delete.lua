@@ -13,12 +13,14 @@
 --          of which the "claimed" ones are for the caller to undeploy now
 
 local P, api, operation = ARGV[1], ARGV[2], ARGV[3]
-local scope, id, lease = ARGV[7], ARGV[8], tonumber(ARGV[10])
-local role = ARGV[13]
+local scope, id, role = ARGV[7], ARGV[8], ARGV[13]
 
-local call = redis.call
+local call, find = redis.call, string.find
 local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local now = tonumber(stamp)
+local own = P .. ':' .. api
+local pendings = P .. ':pending'
 
 -- the caller has given up and said that nothing was changed
 if now > tonumber(ARGV[4]) then
@@ -26,29 +28,42 @@ if now > tonumber(ARGV[4]) then
 end
 
 local function escape(s)
-    return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
+    if find(s, ':', 1, true) or find(s, '%', 1, true) then
+        s = string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'})
+    end
+    return s
 end
 
-local subject = ''
+-- numbers go to Redis as strings, which it would format as floats
+local lease = now + ARGV[10]
+local due = string.format('%d%03d', lease / 1000, lease % 1000)
+
+local subject, again = '', false
 local limit, remaining, reset = 0, 0, 0
 
-local function answer(result, op, member, environments)
-    local stream, length = KEYS[1], 100000
+local function answer(result, op, member, reply)
+    local stream, length = KEYS[1], '100000'
     if subject == '' then
         -- its own stream: callers without a token must not be able to push
         -- the entries of the others out
-        stream, length = P .. ':audit:unauthorized', 10000
+        stream, length = P .. ':audit:unauthorized', '10000'
     end
-    call('XADD', stream, 'MAXLEN', '~', length, '*', 'api', api, 'scope', scope,
-         'id', id, 'subject', subject, 'client', ARGV[9], 'result', result,
-         'operation', op or '')
-    return {result, now, subject, scope, op or '', member or '', limit,
-            remaining, reset, unpack(environments or {})}
+    -- what is asked twice was audited the first time
+    if not (again and result == 'deleted') then
+        call('XADD', stream, 'MAXLEN', '~', length, '*', 'api', api,
+             'scope', scope, 'id', id, 'subject', subject, 'client', ARGV[9],
+             'result', result, 'operation', op or '')
+    end
+    reply = reply or {}
+    reply[1], reply[2], reply[3], reply[4] = result, now, subject, scope
+    reply[5], reply[6] = op or '', member or ''
+    reply[7], reply[8], reply[9] = limit, remaining, reset
+    return reply
 end
 
 -- the token
 
-local token = call('HMGET', P .. ':' .. api .. ':token:' .. ARGV[5],
+local token = call('HMGET', own .. ':token:' .. ARGV[5],
                    'subject', 'scope', 'roles', 'expires_at', 'enabled')
 local expires = token[4] and (tonumber(token[4]) or 0) * 1000
 
@@ -75,25 +90,26 @@ local owned = ':' .. escape(scope)
 local right
 
 if ARGV[11] == '1' then
-    right = call('HGET', P .. ':' .. api .. ':members' .. owned, subject)
+    right = call('HGET', own .. ':members' .. owned, subject)
     if not right
-       or call('EXISTS', P .. ':' .. api .. ':scope' .. owned) == 0
+       or call('EXISTS', own .. ':scope' .. owned) == 0
     then
         return answer('scope_not_found')
     end
 end
 
 -- asked twice, since the first answer was lost: it was allowed then
-local again = call('EXISTS', P .. ':operation:' .. operation) == 1
+local operations = P .. ':operation:'
+again = call('EXISTS', operations .. operation) == 1
 
 if ARGV[12] ~= '0' then
-    local key = P .. ':' .. api .. ':rate' .. owned
+    local key = own .. ':rate' .. owned
     local count = call('INCR', key)
     reset = (math.floor(clock[1] / 60) + 1) * 60
     if count == 1 then
         call('EXPIREAT', key, reset)
     end
-    limit = tonumber(call('HGET', P .. ':' .. api .. ':scope' .. owned,
+    limit = tonumber(call('HGET', own .. ':scope' .. owned,
                           'rate_limit')) or tonumber(ARGV[12])
     remaining = math.max(limit - count, 0)
     if count > limit and not again then
@@ -108,7 +124,7 @@ end
 -- the credential
 
 local names = owned .. ':' .. escape(id)
-local credential = P .. ':' .. api .. ':credential' .. names
+local credential = own .. ':credential' .. names
 local open = P .. ':open:' .. api .. names
 local found, exists = {}, false
 
@@ -119,8 +135,7 @@ end
 
 local function allowed(owner)
     return role == '' or owner == subject
-           or string.find(' ' .. (token[3] or '') .. ' ', ' ' .. role .. ' ',
-                          1, true)
+           or find(' ' .. (token[3] or '') .. ' ', ' ' .. role .. ' ', 1, true)
 end
 
 local function decode(receipt)
@@ -132,8 +147,8 @@ end
 -- for their next attempt are the caller's, those of others stay theirs
 
 local function resume(op, result)
-    local fields, kept, environments = {}, {}, {}
-    local hash = call('HGETALL', P .. ':operation:' .. op)
+    local fields, kept, reply = {}, {}, {0, 0, 0, 0, 0, 0, 0, 0, 0}
+    local hash = call('HGETALL', operations .. op)
     for i = 1, #hash, 2 do
         local name = string.match(hash[i], '^environment:(.*)$')
         if name then
@@ -154,24 +169,23 @@ local function resume(op, result)
         local state = receipt.state or 'pending'
         local url = ''
         if state == 'pending' then
-            local key = P .. ':pending:' .. escape(name)
-            local due = tonumber(call('ZSCORE', key, member))
+            local key = pendings .. ':' .. escape(name)
+            local score = tonumber(call('ZSCORE', key, member))
             url = call('HGET', P .. ':environments', name)
             if not url then
                 state = 'unregistered'
-            elseif not due or due <= now or due == receipt.next
+            elseif not score or score <= now or score == receipt.next
                    or op == operation
             then
-                call('ZADD', key, now + lease, member)
-                call('SADD', P .. ':pending', name)
+                call('ZADD', key, due, member)
+                call('SADD', pendings, name)
                 state = 'claimed'
             end
         end
-        environments[#environments + 1] = name
-        environments[#environments + 1] = url
-        environments[#environments + 1] = state
+        local n = #reply
+        reply[n + 1], reply[n + 2], reply[n + 3] = name, url, state
     end
-    return answer(result, op, member, environments)
+    return answer(result, op, member, reply)
 end
 
 if again then
@@ -187,7 +201,7 @@ if not allowed(found[1]) then
     return answer('forbidden')
 end
 
-if ARGV[14] == '1' and call('SCARD', P .. ':' .. api .. ':uses' .. names) > 0
+if ARGV[14] == '1' and call('SCARD', own .. ':uses' .. names) > 0
 then
     return answer('in_use')
 end
@@ -195,9 +209,8 @@ end
 -- the environments
 
 local registered = call('HGETALL', P .. ':environments')
-local only = call('SMEMBERS', P .. ':' .. api .. ':environments' .. owned)
+local only = call('SMEMBERS', own .. ':environments' .. owned)
 local wanted = #only > 0 and {}
-local environments, names_only, bytes = {}, {}, 0
 
 for _, name in ipairs(only) do
     wanted[name] = true
@@ -206,56 +219,61 @@ end
 -- the reads among these checks fail where a write below would find a key of
 -- another type
 
-local index = P .. ':' .. api .. ':credentials' .. owned
+local index = own .. ':credentials' .. owned
 
 call('SISMEMBER', index, id)
-call('SCARD', P .. ':pending')
+call('SCARD', pendings)
 call('XLEN', KEYS[1])
 
+local revision = string.match(found[2] or '', '^0*(%d+)$') or '0'
+local member = api .. names .. ':' .. revision .. ':' .. operation
+local reply = {0, 0, 0, 0, 0, 0, 0, 0, 0}
+local fields = {
+    'api', api, 'scope', scope, 'id', id, 'revision', revision,
+    'owner', found[1] or '', 'subject', subject, 'client', ARGV[9],
+    'created_at', stamp, 'environments', '', 'pending', ''
+}
+local count, bytes, keys, deployed = 0, 0, {}, {}
+
 for i = 1, #registered, 2 do
-    local name = registered[i]
+    local name, url = registered[i], registered[i + 1]
     if not wanted or wanted[name] then
-        call('ZCARD', P .. ':pending:' .. escape(name))
-        names_only[#names_only + 1] = name
-        environments[#environments + 1] = name
-        environments[#environments + 1] = registered[i + 1]
-        environments[#environments + 1] = 'claimed'
-        bytes = bytes + #name + #registered[i + 1]
+        local key = pendings .. ':' .. escape(name)
+        call('ZCARD', key)
+        local r, f = 9 + 3 * count, 20 + 2 * count
+        reply[r + 1], reply[r + 2], reply[r + 3] = name, url, 'claimed'
+        fields[f + 1] = 'environment:' .. name
+        fields[f + 2] = '{"state":"pending","attempts":0}'
+        count = count + 1
+        keys[count], deployed[count] = key, name
+        bytes = bytes + #name + #url
     end
 end
 
-if #names_only > 1024 or bytes > 524288 then
+if count > 1024 or bytes > 524288 then
     return redis.error_reply('ERR too many environments')
 end
 
 -- all checks passed
 
-local revision = string.match(found[2] or '', '^0*(%d+)$') or '0'
-local member = api .. names .. ':' .. revision .. ':' .. operation
-local fields = {
-    'api', api, 'scope', scope, 'id', id, 'revision', revision,
-    'owner', found[1] or '', 'subject', subject, 'client', ARGV[9],
-    'created_at', now, 'environments', #names_only, 'pending', #names_only
-}
+local key = operations .. operation
 
-for _, name in ipairs(names_only) do
-    fields[#fields + 1] = 'environment:' .. name
-    fields[#fields + 1] = '{"state":"pending","attempts":0}'
-end
+fields[18] = string.format('%d', count)
+fields[20] = fields[18]
 
-call('HSET', P .. ':operation:' .. operation, unpack(fields))
-call('DEL', credential, P .. ':' .. api .. ':grants' .. names)
+call('HSET', key, unpack(fields))
+call('DEL', credential, own .. ':grants' .. names)
 call('SREM', index, id)
 
-if #names_only > 0 then
-    for _, name in ipairs(names_only) do
-        call('ZADD', P .. ':pending:' .. escape(name), now + lease, member)
+if count > 0 then
+    for i = 1, count do
+        call('ZADD', keys[i], due, member)
     end
-    call('SADD', P .. ':pending', unpack(names_only))
+    call('SADD', pendings, unpack(deployed))
     call('SET', open, operation)
 else
-    call('HSET', P .. ':operation:' .. operation, 'completed_at', now)
-    call('EXPIRE', P .. ':operation:' .. operation, 604800)
+    call('HSET', key, 'completed_at', stamp)
+    call('EXPIRE', key, '604800')
 end
 
-return answer('deleted', operation, member, environments)
+return answer('deleted', operation, member, reply)

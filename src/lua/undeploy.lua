@@ -5,19 +5,21 @@
 -- ARGV     prefix, member (API:scope:id:revision:operation, escaped)
 -- returns  undeployed, not_deployed or superseded
 
-local P = ARGV[1]
 local call = redis.call
-local api, S, I, revision, operation =
-    string.match(ARGV[2], '^([^:]+):([^:]*):([^:]*):(%d+):(%x+)$')
+local api, names, S, I, revision, operation =
+    string.match(ARGV[2], '^([^:]+)(:([^:]*):([^:]*)):(%d+):(%x+)$')
 
 if not api then
     return redis.error_reply('ERR malformed pending entry')
 end
 
 local function unescape(s)
-    return (string.gsub(s, '%%(%x%x)', function (hex)
-        return string.char(tonumber(hex, 16))
-    end))
+    if string.find(s, '%', 1, true) then
+        s = string.gsub(s, '%%(%x%x)', function (hex)
+            return string.char(tonumber(hex, 16))
+        end)
+    end
+    return s
 end
 
 -- revisions may be larger than what a Lua number holds
@@ -25,22 +27,23 @@ local function newer(a, b)
     return #a > #b or (#a == #b and a > b)
 end
 
-local names = ':' .. S .. ':' .. I
-local credential = P .. ':' .. api .. ':credential' .. names
-local grants = P .. ':' .. api .. ':grants' .. names
-local index = P .. ':' .. api .. ':credentials:' .. S
-local tombstone = P .. ':' .. api .. ':tombstone' .. names
+local function digits(s)
+    return s and string.match(s, '^0*(%d+)$') or '0'
+end
+
+local P = ARGV[1] .. ':' .. api
+local credential, grants = P .. ':credential' .. names, P .. ':grants' .. names
+local index, tombstone = P .. ':credentials:' .. S, P .. ':tombstone' .. names
 local id = unescape(I)
 
-local deployed = call('HGET', credential, 'revision')
+local copy = digits(call('HGET', credential, 'revision'))
 local listed = call('SISMEMBER', index, id)
-local copy = string.match(deployed or '', '^0*(%d+)$') or '0'
-local last = string.match(call('GET', tombstone) or '', '^0*(%d+)$') or '0'
+local last = digits(call('GET', tombstone))
 
 call('XLEN', KEYS[1])
 
 call('SET', tombstone, newer(last, revision) and last or revision,
-     'EX', 604800)
+     'EX', '604800')
 
 if revision ~= '0' and newer(copy, revision) then
     return 'superseded'
@@ -54,9 +57,9 @@ end
 
 local scope = unescape(S)
 
-call('XADD', KEYS[1], 'MAXLEN', '~', 100000, '*', 'api', api, 'scope', scope,
-     'id', id, 'revision', revision, 'operation', operation)
-call('PUBLISH', P .. ':undeployed', cjson.encode({
+call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+     'scope', scope, 'id', id, 'revision', revision, 'operation', operation)
+call('PUBLISH', ARGV[1] .. ':undeployed', cjson.encode({
     api = api, scope = scope, id = id, revision = revision,
     operation = operation
 }))

@@ -157,6 +157,7 @@ ngx_cred_redis_codec_next(ngx_cred_redis_codec_t *codec,
 static void *
 ngx_cred_redis_codec_string(const redisReadTask *task, char *data, size_t len)
 {
+    size_t                   i;
     ngx_uint_t               type;
     ngx_cred_redis_codec_t  *codec;
     ngx_cred_redis_reply_t  *reply;
@@ -202,6 +203,17 @@ ngx_cred_redis_codec_string(const redisReadTask *task, char *data, size_t len)
     ngx_memcpy(reply->str.data, data, len);
     reply->str.data[len] = '\0';
     reply->str.len = len;
+
+    if (type == NGX_CRED_REDIS_ERROR) {
+
+        /* it goes to logs and receipts as it is */
+
+        for (i = 0; i < len; i++) {
+            if (reply->str.data[i] < 0x20 || reply->str.data[i] == 0x7f) {
+                reply->str.data[i] = '?';
+            }
+        }
+    }
 
     return reply;
 }

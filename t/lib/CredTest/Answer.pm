@@ -23,11 +23,14 @@ sub answer {
     my (undef, @headers) = split /\r\n/, $head // '';
     my ($length) = map { /^Content-Length: (\d+)$/ } @headers;
 
-    @headers = grep { !/^(?:Server|Date|Connection|Content-Length): / } @headers;
+    @headers = grep { !/^(?:Server|Date|Connection|Content-Length): / }
+               @headers;
     s/^((?:Cred-Operation|X-Request-Id): )[0-9a-f]{32}$/$1HEX/ for @headers;
 
+    my $right = $got->{status} == 204 ? '' : length $got->{body};
+
     push @headers, 'Content-Length: ' . ($length // 'none')
-        if ($length // '') ne ($got->{status} == 204 ? '' : length $got->{body});
+        if ($length // '') ne $right;
 
     return join "\n", $got->{status}, sort(@headers), '', $got->{body};
 }

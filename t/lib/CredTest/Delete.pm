@@ -207,7 +207,8 @@ sub failure {
 }
 
 
-# all keys of a Redis, to see that nothing has changed; the audit may grow
+# all keys of a Redis, to see that nothing has changed; the audit may grow, and
+# names of environments with nothing pending may leave {cred}:pending
 
 sub contents {
     my ($name) = @_;
@@ -221,7 +222,10 @@ sub contents {
         my ($command, @args) = @{ $commands{redis($name, 'TYPE', $key)} };
         my $content = redis($name, $command, $key, @args);
         ($key => "$command: $content");
-    } grep { !/:audit(?::|\z)/ } redis($name, 'KEYS', '*') };
+    } grep {
+        !/:audit(?::|\z)/
+            && ($_ ne '{cred}:pending' || redis($name, 'TYPE', $_) ne 'set');
+    } redis($name, 'KEYS', '*') };
 }
 
 
@@ -230,7 +234,7 @@ sub contents {
 sub settled {
     return wait_for(sub {
         redis('registry', 'KEYS', '{cred}:open:*') eq ''
-            && redis('registry', 'KEYS', '{cred}:pending*') eq '';
+            && redis('registry', 'KEYS', '{cred}:pending:*') eq '';
     });
 }
 

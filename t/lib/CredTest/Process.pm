@@ -86,7 +86,7 @@ sub dns {
         "--port=$port", '--listen-address=127.0.0.1', '--bind-interfaces',
         '--no-resolv', '--no-hosts', '--pid-file',
         '--user=' . getpwuid($>), '--log-facility=-',
-        map { "--address=/$_/$hosts{$_}" } keys %hosts);
+        map { ("--local=/$_/", "--address=/$_/$hosts{$_}") } keys %hosts);
 
     wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") }, 5)
         or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");

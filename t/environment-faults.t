@@ -1,0 +1,409 @@
+
+# Environments of all kinds, and what becomes of those which fail.
+
+use CredTest;
+use CredTest::Delete;
+
+defaults(sample(<<'END'));
+cred_connect_timeout  300ms;
+cred_command_timeout  5s;
+cred_cascade_timeout  300ms;
+cred_retry_delay      100ms 200ms;
+END
+
+sub register { redis('registry', 'HSET', '{cred}:environments', @_) }
+
+sub is_gone {
+    my ($name, $username) = @_;
+    $username //= 'api-user';
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok(wait_for(sub {
+        !redis($name, 'EXISTS', "{cred}:apinizer:credential:MyProject:$username",
+               "{cred}:apinizer:grants:MyProject:$username")
+    }), "gone from $name");
+}
+
+# the receipt of an environment, once it has one
+
+sub receipt {
+    my ($answer, $name) = @_;
+    my $receipt = '';
+    wait_for(sub {
+        $receipt = redis('registry', 'HGET',
+                         '{cred}:operation:' . operation($answer),
+                         "environment:$name");
+        return $receipt !~ /"attempts":0/;
+    });
+    return $receipt;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== TEST 1: every way to reach an environment
+--- before
+$ENV{TEST_NGINX_DNS} = dns('redis.test' => '127.0.0.1', 'six.test' => '::1');
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_cascade_timeout  5s;
+resolver              127.0.0.1:$TEST_NGINX_DNS;
+--- script
+my ($socket, $port) = (redis_socket('production'), redis_port('production'));
+
+redis('production', 'ACL', 'SETUSER', 'gateway', 'on', '>pass%:/@? word', '~*',
+      '&*', '+@all');
+redis('production', 'ACL', 'SETUSER', 'default', '>secret');
+
+# the passwords below are the only way in
+
+my $asked = sub {
+    my ($db, $key) = @_;
+    my $sock = CredTest::Redis::redis_connect('production');
+    print $sock resp('AUTH', 'secret');
+    CredTest::Redis::reply($sock);
+    print $sock resp('SELECT', $db), resp('GET', $key);
+    CredTest::Redis::reply($sock);
+    return CredTest::Redis::reply($sock);
+};
+
+redis('production', 'ACL', 'SETUSER', 'default', 'resetpass', '>secret');
+
+my $user = 'gateway:pass%25%3A%2F%40%3F%20word@';
+my $n = 0;
+
+for my $way (
+    # URL, database, prefix
+    ["redis://:secret\@127.0.0.1:$port"],
+    ["redis://default:secret\@127.0.0.1:$port/"],
+    ["redis://${user}127.0.0.1:$port/0"],
+    ["redis://${user}127.0.0.1:$port/3", 3],
+    ["redis://${user}127.0.0.1:$port/3?prefix=p", 3, 'p'],
+    ["redis://${user}127.0.0.1:$port?prefix=%7Bx%7D", 0, '{x}'],
+    ["redis://${user}\[::1]:$port/2", 2],
+    ["redis://${user}localhost.redis.test:$port/4", 4],
+    ["redis://${user}redis.test:$port/5", 5],
+    ["redis://${user}six.test:$port/6", 6],
+    ["REDIS://${user}REDIS.test:$port/7", 7],
+) {
+    my ($url, $db, $prefix) = @$way;
+    my $id = 'way' . ++$n;
+    credential($id, 'registry');
+    register('production', $url);
+    answer_is(del($id), $url, everywhere());
+    is($asked->($db // 0, ($prefix // '{cred}')
+                . ":apinizer:tombstone:MyProject:$id"), 1, 'it was there');
+}
+
+redis('registry', 'DEL', '{cred}:environments');
+redis('registry', 'HSET', '{cred}:environments', 'a',
+      "unix:$ENV{TEST_NGINX_DIR}/st%61ging.sock",
+      'b', "UNIX:$ENV{TEST_NGINX_DIR}/staging.sock?db=5&prefix=%25",
+      'c', "unix:$ENV{TEST_NGINX_DIR}/staging.sock?prefix=x&db=5");
+answer_is(del('api-user'), 'unix sockets', deleted(qw(a b c)));
+--- redis_check
+staging: GET {cred}:apinizer:tombstone:MyProject:api-user => 7
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+
+
+
+=== TEST 2: nonsense is a failed environment, and no more
+--- script
+my $socket = redis_socket('production');
+
+my @nonsense = (
+    '', ' ', 'x', 'localhost', '127.0.0.1:6379', 'http://127.0.0.1', 'redis:',
+    'redis:/', 'redis://', 'redis:///0', 'redis://:6379', 'redis://host:',
+    'redis://127.0.0.1:0', 'redis://127.0.0.1:65536', 'redis://127.0.0.1:x',
+    'redis://127.0.0.1:-1', 'redis://127.0.0.1:99999999999999999999',
+    'redis://127.0.0.1/x', 'redis://127.0.0.1/-1', 'redis://127.0.0.1/0/1',
+    'redis://127.0.0.1/99999999999999999999', 'redis://127.0.0.1?db=1',
+    'redis://127.0.0.1?prefix', 'redis://127.0.0.1?prefix=',
+    'redis://127.0.0.1?x=y', 'redis://127.0.0.1?prefix=a&prefix=b',
+    'redis://@127.0.0.1', 'redis://:@127.0.0.1', 'redis://user@127.0.0.1',
+    'redis://[::1', 'redis://[::1]x', 'redis://[]', 'redis://[x]',
+    'redis://[::1]:x', 'redis://%zz', 'redis://%', 'redis://a%00b',
+    'redis://a b', "redis://a\nb", "redis://\xff", "redis://127.0.0.1\0",
+    'redis://' . 'x' x 300, 'redis://' . 'x.' x 3000, 'x' x 100000,
+    'redis://' . '%41' x 10000, 'redis://::1', 'redis://127.0.0.1:1:2',
+    'rediss://127.0.0.1', 'rediss://', 'unix:', 'unix:/', 'unix://',
+    'unix:relative', 'unix:/nowhere', 'unix:' . '/x' x 100,
+    "unix:$socket?db", "unix:$socket?db=x", "unix:$socket?db=-1",
+    "unix:$socket?db=99999", "unix:$socket?db=1&db=2", "unix:$socket?x=1",
+    "unix:$socket\0", "unix:$socket/", "unix:$socket%", 'unix:/etc/passwd',
+    'unix:/tmp', 'redis://256.256.256.256', 'redis://no.such.name',
+    'redis://127.0.0.1:1', 'redis://0.0.0.0:1',
+);
+
+my @names = map { sprintf 'n%03d', $_ } 1 .. @nonsense;
+register(map { $names[$_] => $nonsense[$_] } 0 .. $#nonsense);
+
+my ($worker) = nginx_workers();
+my $answer = del('api-user');
+answer_is($answer, 'the answer',
+          pending((map { $_ => 'unreachable' } @names),
+                  production => undef, staging => undef));
+is_gone($_) for qw(production staging);
+
+for (0 .. $#nonsense) {
+    my $receipt = receipt($answer, $names[$_]);
+    my $url = substr($nonsense[$_], 0, 40) =~ s/[^ -~]/?/gr;
+    like($receipt, qr/"state":"pending".*"error":"[^"]|"error":"[^"].*pending/,
+         "\"$url\"");
+}
+
+is((nginx_workers())[0], $worker, 'the same worker');
+answer_is(del('api-user'), 'resumed',
+          pending((map { $_ => 'unreachable' } @names),
+                  production => undef, staging => undef));
+
+# set right, they are undeployed without being asked for
+
+register(map { $_ => redis_url('staging') } @names);
+ok(wait_for(sub { redis('registry', 'KEYS', '{cred}:open:*') eq '' }, 10),
+   'all are settled');
+answer_is(del('api-user'), 'and done', failure(400, 'api-user'));
+
+
+
+=== TEST 3: a name without a resolver, and a resolver that is away
+--- script
+register('staging', 'redis://redis.test');
+my $answer = del('api-user');
+answer_is($answer, 'no resolver',
+          pending(production => undef, staging => 'unreachable'));
+like(receipt($answer, 'staging'), qr/no resolver defined/, 'the receipt');
+
+
+
+=== TEST 4: names which do not resolve, or not in time
+--- before
+$ENV{TEST_NGINX_DNS} = dns('redis.test' => '127.0.0.1');
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  300ms;
+cred_cascade_timeout  5s;
+--- config
+location ~ /known {
+    resolver     127.0.0.1:$TEST_NGINX_DNS;
+    cred_delete  apinizer;
+}
+location ~ /api-user {
+    resolver     127.0.0.1:1;
+    cred_delete  apinizer;
+}
+--- script
+credential('known');
+register('staging', 'redis://unknown.test');
+my $answer = del('known');
+answer_is($answer, 'unknown',
+          pending(production => undef, staging => 'unreachable'));
+like(receipt($answer, 'staging'), qr/could not resolve|timed out/, 'the receipt');
+register('staging', 'redis://other.test');
+answer_is(del('api-user'), 'no answer',
+          pending(production => undef, staging => 'unreachable'));
+
+
+
+=== TEST 5: refusing: passwords, rights, states
+--- redis: guarded
+--- before
+redis_stop('guarded');
+redis_start('guarded', '--requirepass', 'secret');
+--- script
+my $port = redis_port('guarded');
+my @table = (
+    # URL of staging, before, after, reason
+    ["redis://127.0.0.1:$port", undef, undef, 'unreachable', 'NOAUTH'],
+    ["redis://:wrong\@127.0.0.1:$port", undef, undef, 'unreachable',
+     'WRONGPASS'],
+    ["redis://nobody:secret\@127.0.0.1:$port", undef, undef, 'unreachable',
+     'WRONGPASS'],
+    [redis_url('staging') . '?db=99', undef, undef, 'unreachable',
+     'DB index is out of range'],
+    [redis_url('staging'), [qw(ACL SETUSER default -evalsha -eval)],
+     [qw(ACL SETUSER default +@all)], 'refused', 'NOPERM'],
+    [redis_url('staging'), [qw(ACL SETUSER default -publish)],
+     [qw(ACL SETUSER default +@all)], 'refused', q(can't run this command)],
+    [redis_url('staging'), [qw(ACL SETUSER default resetkeys ~x)],
+     [qw(ACL SETUSER default ~*)], 'refused', 'NOPERM'],
+    [redis_url('staging'), [qw(CONFIG SET maxmemory 1)],
+     [qw(CONFIG SET maxmemory 0)], 'refused', 'OOM'],
+    [redis_url('staging'), [qw(REPLICAOF 127.0.0.1 1)],
+     [qw(REPLICAOF NO ONE)], 'refused', 'READONLY'],
+);
+
+my $n = 0;
+
+for (@table) {
+    my ($url, $begin, $end, $reason, $error) = @$_;
+    my $id = 'u' . ++$n;
+    credential($id);
+    register('staging', $url);
+    is(redis('staging', @$begin), 'OK', "@$begin") if $begin;
+
+    my $answer = del($id);
+    answer_is($answer, $error,
+              pending(production => undef, staging => $reason));
+    like(receipt($answer, 'staging'), qr/$error/, 'the receipt');
+    is_gone('production', $id);
+
+    is(redis('staging', @$end), 'OK', "@$end") if $end;
+    register('staging', redis_url('staging'));
+    is_gone('staging', $id);
+    ok(settled(), 'settled');
+}
+
+unlike(error_log_text(), qr/secret|:wrong/, 'no passwords in the log');
+
+
+
+=== TEST 6: keys of the wrong type in an environment
+--- script
+my @table = (
+    ['credential:MyProject:api-user', 'SET'],
+    ['credentials:MyProject', 'SET'],
+    ['tombstone:MyProject:api-user', 'SADD'],
+);
+
+for (@table) {
+    my ($key, $command) = @$_;
+    $key = "{cred}:apinizer:$key";
+    redis($_, 'FLUSHALL') for qw(production staging);
+    credential('api-user');
+    redis('staging', 'DEL', $key);
+    redis('staging', $command, $key, 'x');
+    my $before = contents('staging');
+    my $answer = del('api-user');
+    answer_is($answer, $key, pending(production => undef, staging => 'refused'));
+    is_deeply(contents('staging'), $before, 'nothing has changed there');
+    redis('staging', 'DEL', $key);
+    ok(settled(), 'then it is undeployed');
+}
+
+
+
+=== TEST 7: answers which no good Redis gives
+--- before
+our %Replies = (
+    garbage  => ['unreachable', "\x16\x03\x01hello"],
+    half     => ['unreachable', \"\$10\r\nunde"],
+    nothing  => ['unreachable', \""],
+    silence  => ['late', undef],
+    huge     => ['late', "\$2147483647\r\nx"],
+    deep     => ['unreachable', "*1\r\n" x 300000],
+    many     => ['unreachable', "*2147483647\r\n"],
+    two      => ['refused', "+OK\r\n+OK\r\n"],
+    ok       => ['refused', "+OK\r\n"],
+    nil      => ['refused', "\$-1\r\n"],
+    integer  => ['refused', ":1\r\n"],
+    empty    => ['refused', "\$0\r\n\r\n"],
+    pending  => ['refused', "\$7\r\npending\r\n"],
+    unknown  => ['refused', "\$6\r\nundone\r\n"],
+    array    => ['refused', "*1\r\n\$10\r\nundeployed\r\n"],
+    noscript => ['refused', "-NOSCRIPT No matching script\r\n"],
+    map { lc $_ => ['refused', "-$_ some text\r\n"] }
+        qw(LOADING BUSY MASTERDOWN MOVED ASK OOM READONLY NOPERM ERR),
+);
+
+my $reply = sub {
+    $SIG{PIPE} = 'IGNORE';
+    my ($id) = $_[5] =~ /^apinizer:MyProject:([^:]*):/;
+    return $Replies{$id}[1];
+};
+
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_command_timeout  200ms;
+cred_cascade_timeout  1s;
+cred_retry_delay      60s;
+--- script
+register('staging', "redis://127.0.0.1:$ENV{TEST_NGINX_FAKE}");
+credential([keys %::Replies], qw(registry production));
+
+for my $id (sort keys %::Replies) {
+    my $answer = del($id);
+    answer_is($answer, $id,
+              pending(production => undef, staging => $::Replies{$id}[0]));
+    is_gone('production', $id);
+}
+
+
+
+=== TEST 8: slow, and answering after the answer
+--- script
+credential('one');
+answer_is(del('one'), 'connected', everywhere());
+redis('staging', 'DEL', '{cred}:undeployments');
+redis_pause('staging');
+my $answer = del('api-user');
+answer_is($answer, 'late', pending(production => undef, staging => 'late'));
+is_gone('production');
+
+# the same undeployment is still under way: it is not made twice
+
+redis_resume('staging');
+is_gone('staging');
+ok(settled(), 'settled');
+like(receipt($answer, 'staging'), qr/"state":"undeployed"/, 'the receipt');
+like(receipt($answer, 'staging'), qr/"attempts":1[,}]/, 'one attempt');
+--- redis_check
+staging: XLEN {cred}:undeployments => 1
+
+
+
+=== TEST 9: environments of one project
+--- redis: spare
+--- script
+register('spare', redis_url('spare'), 'unwanted', 'nonsense');
+redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'staging',
+      'spare', 'unregistered');
+credential('one', qw(registry production staging spare));
+answer_is(del('one'), 'only these', deleted(qw(spare staging)));
+is_gone($_, 'one') for qw(staging spare);
+is(redis('production', 'EXISTS', '{cred}:apinizer:credential:MyProject:one'),
+   1, 'production is not concerned');
+
+redis('registry', 'SREM', '{cred}:apinizer:environments:MyProject', 'staging',
+      'spare');
+answer_is(del('api-user'), 'none of them', deleted());
+
+
+
+=== TEST 10: an environment of many names is one Redis, and one connection
+--- script
+redis('registry', 'DEL', '{cred}:environments');
+register(map { sprintf('e%03d', $_) => redis_url('staging') } 1 .. 300);
+answer_is(del('api-user'), 'all of them',
+          deleted(map { sprintf 'e%03d', $_ } 1 .. 300));
+like(scalar(redis('staging', 'INFO', 'clients')), qr/connected_clients:2\b/,
+     'one connection, and this one');
+
+
+
+=== TEST 11: too many environments are refused, and nothing changes
+--- script
+my $before = contents('registry');
+register(map { ("e$_" => 'nonsense') } 1 .. 1025);
+answer_is(del('api-user'), 'refused', failure(503));
+redis('registry', 'DEL', '{cred}:environments');
+register(production => redis_url('production'), staging => redis_url('staging'));
+is_deeply(contents('registry'), $before, 'nothing has changed');
+answer_is(del('api-user'), 'then deleted', everywhere());
+
+
+
+=== TEST 12: no environment at all can be reached
+--- script
+redis_kill($_) for qw(production staging);
+my $answer = del('api-user');
+answer_is($answer, 'pending',
+          pending(production => 'unreachable', staging => 'unreachable'));
+is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:MyProject:api-user'),
+   0, 'but deleted');
+redis_start($_) for qw(production staging);
+ok(settled(), 'undeployed when they are back');
+is(redis($_, 'GET', '{cred}:apinizer:tombstone:MyProject:api-user'), 7,
+   "$_ knows") for qw(production staging);
