@@ -120,14 +120,15 @@ HSET {cred}:iam:token:sha256(expired) subject alice scope domain-1 expires_at 17
 HSET {cred}:iam:token:sha256(garbled) subject alice scope domain-1 expires_at soon
 HSET {cred}:iam:token:sha256(current) subject alice scope domain-1 expires_at 9999999999
 HSET {cred}:iam:token:sha256(nobody) scope domain-1 roles secu_admin
+HSET {cred}:iam:token:sha256(anonymous) subject '' scope domain-1 roles secu_admin
 HSET {cred}:iam:token:sha256(homeless) subject alice roles secu_admin
 HSET {cred}:iam:token:sha256() subject alice scope domain-1
 HSET {cred}:iam:token:sha256(Bearer) subject alice scope domain-1
 HSET {cred}:iam:token:sha256(two) subject alice scope domain-1
 HSET {cred}:iam:token:alice subject alice scope domain-1
 --- before
-redis('registry', 'HSET', "{cred}:iam:token:" . sha256('x' x 7000),
-      'subject', 'alice', 'scope', 'domain-1');
+redis('registry', 'HSET', '{cred}:iam:token:' . sha256($_), 'subject', 'alice',
+      'scope', 'domain-1') for 'x' x 7000, 'two, two', 'Bearer alice', "\xff";
 --- script
 my $two = ['X-Auth-Token: two', 'X-Auth-Token: two'];
 
@@ -140,8 +141,8 @@ iam('an Authorization header', 'AK1', ['Authorization: Bearer alice'], 401);
 iam('Bearer', 'AK1', 'Bearer alice', 401);
 iam('Basic', 'AK1', ['Authorization: Basic YWxpY2U6YWxpY2U='], 401);
 iam($_, 'AK1', $_, 401)
-    for qw(unknown ALICE disabled expired garbled nobody), 'a' x 6000,
-        sha256('alice');
+    for qw(unknown ALICE disabled expired garbled nobody anonymous),
+        'a' x 6000, sha256('alice');
 
 iam('without a domain', 'AK1', 'homeless', 404);
 iam('enabled', 'AK1', 'enabled', 204);

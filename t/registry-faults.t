@@ -81,6 +81,7 @@ my $before = everything();
 recovers();
 redis_kill('registry');
 answer_is(del('api-user'), 'killed', failure(503)) for 1 .. 3;
+ok(wait_for(sub { 3 < (() = error_log_text() =~ /redis is down/g) }), 'retried');
 redis_start('registry');
 load_sample();
 recovers();

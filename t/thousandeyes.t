@@ -229,6 +229,12 @@ HSET {cred}:thousandeyes:token:sha256() subject a@example.com scope 11
 HSET {cred}:thousandeyes:token:sha256(empty) subject '' scope 11
 HSET {cred}:thousandeyes:token:sha256(sesame) subject a scope 11
 HSET {cred}:thousandeyes:members:11 a manage
+HSET "{cred}:thousandeyes:members:11" "a@example.com\x00" manage
+--- before
+redis('registry', 'HSET', '{cred}:thousandeyes:token:' . sha256("secret\n"),
+      'subject', 'a@example.com', 'scope', '11');
+redis('registry', 'HSET', '{cred}:thousandeyes:token:' . sha256('open'),
+      'subject', "a\@example.com\0", 'scope', '11');
 --- script
 my $path = '/v6/credentials/405/delete.json';
 my $good = MIME::Base64::encode_base64('a@example.com:secret', '');
@@ -243,7 +249,7 @@ te("Basic of \"$_\"", $path, [basic($_)], 401)
     for 'a@example.com', 'secret', ':', 'a@example.com:', ':secret', ':empty',
         'b@example.com:secret', 'A@example.com:secret', ' a@example.com:secret',
         'a@example.com:secret ', "a\@example.com:secret\n",
-        "a\@example.com\0:secret", 'a@example.com:Secret',
+        "a\@example.com\0:open", 'a@example.com:Secret',
         'secret:a@example.com', 'a@example.com:unknown',
         'a@example.com::secret', 'a@example.com:sesame',
         'a@example.com:' . sha256('secret'), 'a:secret', "\xff:secret";

@@ -70,6 +70,23 @@ local function write(i, kept)
     return cjson.encode(receipt), receipt.next
 end
 
+-- the operation of an earlier copy of the credential that is still open: it was
+-- deleted, created again and deleted again meanwhile
+
+local function incomplete(operation)
+    for _ = 1, 100 do
+        if not operation then
+            break
+        end
+        local is = call('HMGET', P .. ':operation:' .. operation, 'api',
+                        'completed_at', 'previous')
+        if is[1] and not is[2] then
+            return operation
+        end
+        operation = is[3]
+    end
+end
+
 -- what is written of one operation is written together
 
 local groups, order, pendings = {}, {}, {}
@@ -116,18 +133,18 @@ for _, member in ipairs(order) do
         -- the operation may be gone with the hands of an operator
 
         local kept = operation and redis.pcall('HMGET', key, 'pending',
-                                               unpack(fields)) or {}
+                                               'previous', unpack(fields)) or {}
 
         for j, i in ipairs(open) do
-            local receipt, due = write(i, kept[j + 1])
+            local receipt, due = write(i, kept[j + 2])
 
             if due then
-                call('ZADD', pendings[ARGV[i]], time(due), member)
+                call('ZADD', pendings[ARGV[i]], 'XX', time(due), member)
             else
                 settled = settled + 1
             end
 
-            if kept[j + 1] then
+            if kept[j + 2] then
                 set[#set + 1] = fields[j]
                 set[#set + 1] = receipt
                 done = done + (due and 0 or 1)
@@ -160,7 +177,12 @@ for _, member in ipairs(order) do
             call('EXPIRE', key, '604800')
             key = P .. ':open:' .. api .. names
             if call('GET', key) == operation then
-                call('DEL', key)
+                local previous = incomplete(kept[2])
+                if previous then
+                    call('SET', key, previous)
+                else
+                    call('DEL', key)
+                end
             end
         end
     end

@@ -270,7 +270,14 @@ if count > 0 then
         call('ZADD', keys[i], due, member)
     end
     call('SADD', pendings, unpack(deployed))
-    call('SET', open, operation)
+
+    -- one that is still open comes back when this one is complete
+    local previous = redis.pcall('GETSET', open, operation)
+    if type(previous) == 'string' then
+        call('HSET', key, 'previous', previous)
+    elseif previous then
+        call('SET', open, operation)
+    end
 else
     call('HSET', key, 'completed_at', stamp)
     call('EXPIRE', key, '604800')

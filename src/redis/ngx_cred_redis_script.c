@@ -132,7 +132,10 @@ ngx_cred_redis_encode(ngx_cred_redis_t *redis,
     }
 
     command->size = redis->out.last - redis->out.pos - before;
-    command->limit = ngx_current_msec + redis->conf.command_timeout;
+
+    if (!command->eval) {
+        command->limit = ngx_current_msec + redis->conf.command_timeout;
+    }
 
     ngx_queue_insert_tail(&redis->sent, &command->queue);
 

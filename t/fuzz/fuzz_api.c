@@ -160,6 +160,7 @@ fuzz_answer(request_t *rq, ngx_cred_result_e result)
     outcome.receipts = receipts;
     outcome.nreceipts = 3;
     outcome.rate_limit = 240;
+    outcome.rate_reset = 1573849500;
 
     fuzz_assert(rq->api->answer(&rq->view, &outcome, &answer) == NGX_OK);
 

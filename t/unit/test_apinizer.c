@@ -245,6 +245,47 @@ test_deleted(void)
 }
 
 
+/* the longest that names can become fits */
+
+static void
+test_many(void)
+{
+    u_char              *p, *last;
+    request_t            rq;
+    ngx_uint_t           i, n;
+    ngx_cred_answer_t    answer;
+    ngx_cred_outcome_t   outcome;
+    ngx_cred_receipt_t   r[50];
+
+    request_init(&rq, &ngx_cred_apinizer,
+                 unit_string("/apiops/projects/p/credentials/u/"));
+
+    ngx_memzero(&answer, sizeof(ngx_cred_answer_t));
+    ngx_memzero(&outcome, sizeof(ngx_cred_outcome_t));
+
+    for (i = 0; i < 50; i++) {
+        r[i].name = *unit_repeat(i % 2 ? 0x01 : 0xff, 50);
+        r[i].state = i % 3 ? NGX_CRED_UNDEPLOYED : NGX_CRED_PENDING;
+        r[i].reason = i % 2 ? NGX_CRED_REFUSED : NGX_CRED_LATE;
+    }
+
+    outcome.receipts = r;
+    outcome.nreceipts = 50;
+
+    unit_ok(rq.api->answer(&rq.view, &outcome, &answer) == NGX_OK,
+            "apinizer: many environments");
+
+    n = 0;
+    last = answer.body.data + answer.body.len;
+
+    for (p = answer.body.data; p + 17 < last; p++) {
+        n += (ngx_memcmp(p, "\"environmentName\"", 17) == 0);
+    }
+
+    unit_ok(n == 50, "apinizer: all of them are listed");
+}
+
+
 static void
 test_answers(void)
 {
@@ -321,6 +362,7 @@ main(void)
     test_routes();
     test_identify();
     test_deleted();
+    test_many();
     test_answers();
 
     return unit_done();

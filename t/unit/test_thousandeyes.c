@@ -353,6 +353,35 @@ test_rate(void)
 
 
 static void
+test_no_rate(void)
+{
+    request_t           rq;
+    ngx_cred_outcome_t  outcome;
+
+    request_init(&rq, &ngx_cred_thousandeyes,
+                 unit_string("/credentials/5/delete"));
+
+    ngx_memzero(&outcome, sizeof(ngx_cred_outcome_t));
+
+    outcome.result = NGX_CRED_RATE_LIMITED;
+    outcome.rate_reset = 1573849500;
+    outcome.retry_after = 1;
+
+    unit_is(request_answer(&rq, &outcome),
+            unit_string("429\n"
+            "Content-Type: application/json;charset=UTF-8\n"
+            "X-Content-Type-Options: nosniff\n"
+            "X-Organization-Rate-Limit-Limit: 0\n"
+            "X-Organization-Rate-Limit-Remaining: 0\n"
+            "X-Organization-Rate-Limit-Reset: 1573849500\n"
+            "Retry-After: 1\n\n"
+            "{\"errorMessage\":\"Exceeded the maximum number of requests per "
+            "1-minute period\"}"),
+            "thousandeyes: a rate limit of 0");
+}
+
+
+static void
 test_answers(void)
 {
     request_t  rq;
@@ -432,6 +461,7 @@ main(void)
     test_bodies();
     test_aids();
     test_rate();
+    test_no_rate();
     test_answers();
 
     return unit_done();

@@ -1,0 +1,22 @@
+#!/usr/bin/perl
+
+# All peers of the benchmark answer as documented and leave no copies.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+my @lines = `bench/run smoke 2>&1`;
+
+is($?, 0, 'bench/run smoke') or diag(@lines);
+
+for my $peer (qw(module lua node)) {
+    SKIP: {
+        skip "the packages of $peer are absent", 1
+            if grep { /^absent: $peer$/ } @lines;
+        is(scalar(grep { /^$peer: 200 deletes/ } @lines), 2, $peer);
+    }
+}
+
+done_testing();

@@ -1,0 +1,223 @@
+
+# What nginx -t says of configurations, with file and line.
+
+use CredTest redis => ['registry'];
+
+my $dir = temp_dir();
+my $file = "$dir/nginx.conf";
+my $n = 0;
+
+$ENV{ASAN_OPTIONS} .= ',detect_leaks=0';
+
+open my $out, '>', "$dir/password";
+print $out "secret\n";
+close $out;
+
+for (['empty', ''], ['blank', "\r\n\n"], ['long', 'x' x 4097]) {
+    open $out, '>', "$dir/$_->[0]";
+    print $out $_->[1];
+    close $out;
+}
+
+# lines of http, server and location stand in lines of their own: 10, 20 and 30
+
+sub test {
+    my ($http, $server, $location) = map { $_ // '' } @_[0 .. 2];
+
+    open my $out, '>', $file or die $!;
+    print $out <<"END", "\n" x (9 - 5), <<"END2";
+load_module  $ENV{TEST_NGINX_LOAD_MODULES};
+pid          $dir/test.pid;
+events {}
+http {
+    access_log  off;
+END
+$http
+@{[ "\n" x 7 ]}    server {
+        listen 127.0.0.1:$ENV{TEST_NGINX_PORT};
+$server
+@{[ "\n" x 7 ]}        location / {
+            root /nowhere;
+$location
+        }
+    }
+}
+END2
+    close $out;
+
+    my $text = `$ENV{TEST_NGINX_BINARY} -t -e $dir/error.log -p $dir -c $file 2>&1`;
+    return ($?, $text);
+}
+
+
+sub refused {
+    my ($line, $wanted, @conf) = @_;
+    my ($status, $text) = test(@conf);
+    my ($name) = grep { defined && length } @conf;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    isnt($status, 0, "refused: $name");
+    like($text, qr/^nginx: \[emerg\] .*\Q$wanted\E.* (?:in )?\Q$file\E:$line$/m,
+         'for the reason, with file and line');
+    unlike($text, qr/secret/, 'without passwords');
+}
+
+
+sub accepted {
+    my (@conf) = @_;
+    my ($status, $text) = test(@conf);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $name = join ' / ', grep { defined && length } @conf;
+    is($status, 0, "accepted: $name") or diag($text);
+    unlike($text, qr/\[(?:warn|error|alert)/, 'without a word');
+}
+
+
+# directives and their arguments
+
+my $r = 'cred_registry redis://127.0.0.1;';
+
+for my $directive (qw(cred_delete cred_registry cred_prefix cred_connect_timeout
+                      cred_command_timeout cred_cascade_timeout cred_retry_delay
+                      cred_alloy_version))
+{
+    refused(10, 'invalid number of arguments', "$directive;");
+}
+
+refused(10, 'invalid number of arguments', "$_ 1s 2s 3s;")
+    for qw(cred_registry cred_prefix cred_connect_timeout cred_command_timeout
+           cred_cascade_timeout cred_retry_delay cred_alloy_version);
+
+refused(10, 'unknown directive "cred_nothing"', 'cred_nothing on;');
+refused(30, 'directive is not allowed here', $r, undef,
+        "if (\$arg_a) { cred_delete apinizer; }");
+refused(30, 'directive is not allowed here', $r, undef,
+        "limit_except GET { cred_delete apinizer; }");
+
+for my $directive (qw(cred_connect_timeout cred_command_timeout
+                      cred_cascade_timeout))
+{
+    for my $value ('x', '-1', '1y1', '""', '1.5s', '99999999999999999999s') {
+        refused(10, "\"$directive\" directive invalid value",
+                "$directive $value;");
+    }
+
+    refused(10, 'value must be', "$directive $_;") for 0, '0s', '25h';
+    refused(10, "\"$directive\" directive is duplicate",
+            "$directive 1s; $directive 2s;");
+    accepted("$directive $_;") for '1ms', 1, '24h', '1m30s';
+    accepted("$directive 1s;", "$directive 2s;", "$directive 3s;");
+}
+
+refused(10, '"cred_retry_delay" directive has an invalid shortest delay',
+        "cred_retry_delay $_;") for 'x', '-1s', 0, '0s', '""', 'x 1s';
+refused(10, '"cred_retry_delay" directive has an invalid longest delay',
+        "cred_retry_delay $_;") for '1s x', '2s 1s', '1s -1s', '1s 0';
+refused(10, '"cred_retry_delay" directive is duplicate',
+        'cred_retry_delay 1s; cred_retry_delay 1s;');
+accepted("cred_retry_delay $_;") for '1s', '1s 1s', '100ms 2h', '2m';
+
+refused(10, 'must not be empty', 'cred_prefix "";');
+refused(10, '"cred_prefix" directive is duplicate', 'cred_prefix a; cred_prefix b;');
+accepted('cred_prefix "{x} y";', 'cred_prefix z;');
+
+refused(10, '"cred_alloy_version" directive has an empty version',
+        'cred_alloy_version "";');
+refused(10, 'invalid parameter "required"', 'cred_alloy_version x required;');
+refused(10, '"cred_alloy_version" directive is duplicate',
+        'cred_alloy_version 1; cred_alloy_version 2;');
+accepted('cred_alloy_version 2025-09 optional;');
+
+
+# cred_delete
+
+refused(30, 'unknown API "nonsense"', $r, undef, 'cred_delete nonsense;');
+refused(30, 'unknown API "Apinizer"', $r, undef, 'cred_delete Apinizer;');
+refused(30, 'unknown API ""', $r, undef, 'cred_delete "";');
+refused(30, 'unknown API "off"', $r, undef, 'cred_delete apinizer off;');
+refused(30, 'unknown API "on"', $r, undef, 'cred_delete on;');
+refused(30, 'duplicate API "iam"', $r, undef, 'cred_delete iam apinizer iam;');
+refused(30, '"cred_delete" directive is duplicate', $r, undef,
+        'cred_delete iam; cred_delete apinizer;');
+refused(30, '"cred_delete" directive is duplicate', $r, undef,
+        'cred_delete off; cred_delete off;');
+accepted($r, undef, 'cred_delete apinizer iam deepset thousandeyes alloy;');
+accepted($r, 'cred_delete apinizer;', 'cred_delete off;');
+accepted(undef, undef, 'cred_delete off;');
+accepted($r);
+
+# where there is no registry, the line is that of cred_delete
+
+my $none = 'no "cred_registry" for "cred_delete"';
+refused(10, $none, 'cred_delete apinizer;');
+refused(20, $none, undef, 'cred_delete apinizer;');
+refused(30, $none, undef, undef, 'cred_delete apinizer;');
+refused(10, $none, 'cred_delete apinizer;', undef, $r);
+accepted(undef, $r, 'cred_delete apinizer;');
+accepted(undef, undef, "$r cred_delete apinizer;");
+
+
+# Redis URLs
+
+my %urls = (
+    'neither "redis://", "rediss://" nor "unix:"'
+        => ['""', '127.0.0.1', 'http://a', 'redis:', 'redis:/a', 'redi://a'],
+    'no host' => ['redis://', 'redis:///1', 'redis://:6379', 'redis://:p@/1',
+                  'redis://?prefix=a', 'redis://::1'],
+    'invalid port' => ['redis://a:', 'redis://a:0', 'redis://a:65536',
+                       'redis://a:x', 'redis://a:-1', 'redis://a:1:2'],
+    'invalid database number' => ['redis://a/x', 'redis://a/-1', 'redis://a/1/2',
+                                  'redis://a/99999999999', 'unix:/a?db=',
+                                  'unix:/a?db=x'],
+    'unknown parameter' => ['redis://a?db=1', 'redis://a?x=y', 'unix:/a?x=y',
+                            'redis://a?PREFIX=x'],
+    'parameter without a value' => ['redis://a?prefix', 'unix:/a?db'],
+    'duplicate "prefix"' => ['redis://a?prefix=b&prefix=c'],
+    'duplicate "db"' => ['unix:/a?db=1&db=2'],
+    'empty "prefix"' => ['redis://a?prefix='],
+    'empty password' => ['redis://@a', 'redis://:@a'],
+    'user without a password' => ['redis://secret@127.0.0.1'],
+    'invalid percent-encoding' => ['redis://%', 'redis://%4', 'redis://%zz',
+                                   'redis://:%x@a', 'unix:/%', 'unix:/a?prefix=%'],
+    'zero byte' => ['redis://a%00b', 'unix:/a%00'],
+    'white space or control character' => ['"redis://a b"', '"unix:/a b"'],
+    'invalid IPv6 address' => ['redis://[::1', 'redis://[::1]6379'],
+    'no absolute path of a unix socket' => ['unix:', 'unix:a', 'unix:/', 'unix:?'],
+    'too long path of a unix socket' => ['unix:/' . 'x' x 200],
+);
+
+for my $reason (sort keys %urls) {
+    refused(10, "invalid Redis URL: $reason", "cred_registry $_;")
+        for @{ $urls{$reason} };
+}
+
+refused(10, 'host not found in the registry "no.such.host.invalid:6379/0"',
+        'cred_registry redis://:secret@no.such.host.invalid;');
+refused(10, '"cred_registry" directive is duplicate', "$r $r");
+
+accepted("cred_registry $_;", undef, 'cred_delete apinizer;')
+    for 'redis://127.0.0.1', 'redis://127.0.0.1/', 'redis://[::1]:1/15',
+        'redis://localhost:7000', 'redis://:p@127.0.0.1', 'redis://u:p@127.0.0.1',
+        'redis://u:%3A%40%2F@127.0.0.1/1?prefix=%7Bx%7D', 'unix:/a', 'UNIX:/a?',
+        'unix:/a?db=1&prefix=x', '"unix:/a?prefix=x&db=0"';
+
+
+# password_file
+
+refused(10, 'invalid parameter "password=x"',
+        'cred_registry redis://127.0.0.1 password=x;');
+refused(10, 'failed (2: No such file or directory)',
+        "cred_registry redis://127.0.0.1 password_file=$dir/none;");
+refused(10, 'failed (21: Is a directory)',
+        "cred_registry redis://127.0.0.1 password_file=$dir;");
+refused(10, 'no password in', "cred_registry redis://127.0.0.1 password_file=$_;")
+    for "$dir/empty", "$dir/blank";
+refused(10, 'too long password',
+        "cred_registry redis://127.0.0.1 password_file=$dir/long;");
+refused(10, 'has a password twice',
+        "cred_registry redis://:p\@127.0.0.1 password_file=$dir/password;");
+accepted("cred_registry $_;")
+    for "redis://127.0.0.1 password_file=$dir/password",
+        "redis://user\@127.0.0.1 password_file=password",
+        "unix:/a password_file=password";

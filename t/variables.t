@@ -1,0 +1,191 @@
+
+# Log variables, and what must not be in any log.
+
+use CredTest;
+use CredTest::Delete;
+
+defaults(sample(<<'END'));
+cred_connect_timeout  200ms;
+cred_command_timeout  400ms;
+cred_cascade_timeout  300ms;
+cred_retry_delay      60s;
+
+log_format  cred  '$status [$cred_api|$cred_scope|$cred_id|$cred_subject|'
+                  '$cred_result|$cred_operation|$cred_environments|'
+                  '$cred_environments_pending|$cred_registry_time|'
+                  '$cred_cascade_time]';
+access_log  $TEST_NGINX_DIR/cred.log  cred;
+END
+
+
+# the line of the last request; times and operations as T and ID
+
+sub last_line {
+    my ($n) = @_;
+    my @lines;
+    wait_for(sub { $n <= (@lines = split /\n/, slurp(temp_dir() . '/cred.log')) });
+    return $lines[-1] =~ s/\|[0-9a-f]{32}\|/|ID|/r
+                      =~ s/\b\d+\.\d{3}\b/T/gr;
+}
+
+run_tests();
+
+
+__DATA__
+
+=== TEST 1: one line for each result
+--- config
+location /apiops/ { cred_delete apinizer; }
+location /iam/ { return 404; }
+--- registry
+HSET {cred}:apinizer:token:sha256(TOKEN) scope Home
+--- script
+credential(['pending', 'late']);
+my $n = 0;
+
+my $request = sub {
+    my ($wanted, $answer) = @_;
+    is(last_line(++$n), $wanted, $wanted);
+};
+
+$request->('200 [apinizer|MyProject|api-user|alice|deleted|ID|2|0|T|T]',
+           del('api-user'));
+$request->('400 [apinizer|MyProject|api-user|alice|not_found|-|-|-|T|-]',
+           del('api-user'));
+$request->('400 [apinizer|MyProject|a:b%c|alice|not_found|-|-|-|T|-]',
+           del('a:b%25c'));
+$request->('400 [apinizer|MyProject|\xC3\xBC\x22 \x0A|alice|not_found|-|-|-|T|-]',
+           del('%C3%BC%22%20%0A'));
+$request->('403 [apinizer|MyProject|x|bob|forbidden|-|-|-|T|-]',
+           del('x', token => 'VIEWER'));
+$request->('404 [apinizer|Other|x|alice|scope_not_found|-|-|-|T|-]',
+           del('x', project => 'Other'));
+$request->('401 [apinizer|MyProject|x|-|unauthorized|-|-|-|T|-]',
+           del('x', token => 'BAD'));
+$request->('401 [apinizer|MyProject|x|-|unauthorized|-|-|-|-|-]',
+           call('DELETE', path('x')));
+$request->('404 [-|-|-|-|-|-|-|-|-|-]', call('GET', path('x')));
+$request->('405 [-|-|-|-|-|-|-|-|-|-]', del(undef, path => '/apiops/x'));
+
+redis('registry', 'HSET', '{cred}:environments', 'none', 'nonsense');
+$request->('200 [apinizer|MyProject|pending|alice|deleted|ID|3|1|T|T]',
+           del('pending'));
+$request->('200 [apinizer|MyProject|pending|alice|resumed|ID|3|1|T|T]',
+           del('pending'));
+redis_pause('staging');
+$request->('200 [apinizer|MyProject|late|alice|deleted|ID|3|2|T|T]',
+           del('late'));
+redis_resume('staging');
+redis('registry', 'DEL', '{cred}:environments');
+credential('nowhere', 'registry');
+$request->('200 [apinizer|MyProject|nowhere|alice|deleted|ID|0|0|T|-]',
+           del('nowhere'));
+
+redis_pause('registry');
+$request->('503 [apinizer|MyProject|x|-|unavailable|-|-|-|T|-]', del('x'));
+redis_kill('registry');
+wait_for(sub { del('x')->{status} == 503 && ++$n
+               && last_line($n) =~ /unavailable.*\|-\|-\]/ });
+$request->('503 [apinizer|MyProject|x|-|unavailable|-|-|-|-|-]', del('x'));
+redis_start('registry');
+
+
+
+=== TEST 2: the operation is the one of the answer, and the times are times
+--- script
+redis('production', 'CLIENT', 'PAUSE', 200, 'WRITE');
+my $answer = del('api-user');
+my $id = operation($answer);
+my ($line) = grep { /\|deleted\|$id\|/ }
+             split /\n/, slurp(temp_dir() . '/cred.log');
+ok($line, 'the operation');
+my ($registry, $cascade) = $line =~ /\|([\d.]+)\|([\d.]+)\]$/;
+cmp_ok($cascade, '>', $registry, 'the cascade took longer');
+
+
+
+=== TEST 3: after an internal redirect, and of a client that is gone
+--- config
+location /apiops/ { cred_delete apinizer; error_page 502 /x; }
+location = /x { return 200; }
+--- script
+my $lines = () = slurp(temp_dir() . '/cred.log') =~ /\n/g;
+redis('production', 'CLIENT', 'PAUSE', 60000, 'WRITE');
+my $sock = http_open();
+print $sock del_raw('api-user');
+ok(wait_for(sub { audit() == 1 }), 'under way');
+close $sock;
+is(last_line($lines + 1), '499 [apinizer|MyProject|api-user|-|-|-|-|-|-|-]',
+   'what is known');
+redis('production', 'CLIENT', 'UNPAUSE');
+
+
+
+=== TEST 4: in headers and in other places than logs
+--- config
+location /apiops/ {
+    cred_delete  apinizer;
+    add_header   X-Result   "$cred_result $cred_id" always;
+    add_header   X-Pending  "$cred_environments_pending";
+}
+location /other {
+    return  200  "[$cred_api$cred_result$cred_cascade_time]";
+}
+--- script
+my $answer = del('api-user');
+is($answer->{headers}{'x-result'}, 'deleted api-user', 'deleted');
+is($answer->{headers}{'x-pending'}, 0, 'nothing is pending');
+is(del('api-user')->{headers}{'x-result'}, 'not_found api-user', 'a refusal');
+is(call('GET', '/other')->{body}, '[]', 'where there is nothing to tell');
+
+
+
+=== TEST 5: no token and no password in any log
+--- before
+$ENV{TEST_NGINX_FAKE} = fake(replies => {
+    EVALSHA => sub { "-ERR @_\r\n" }, AUTH => "-WRONGPASS\r\n"
+});
+redis('registry', 'ACL', 'SETUSER', 'nginx', 'on', '>PASSWORD', '~*', '&*',
+      '+@all');
+--- http_config
+cred_registry redis://nginx:PASSWORD@127.0.0.1:$TEST_NGINX_REGISTRY_PORT;
+--- config
+location /apiops/ { cred_delete apinizer; }
+location ~ /fake/ {
+    cred_delete    apinizer;
+    cred_registry  redis://:PASSWORD@127.0.0.1:$TEST_NGINX_FAKE;
+}
+location ~ /echo/ {
+    cred_delete    apinizer;
+    cred_registry  redis://127.0.0.1:$TEST_NGINX_FAKE;
+}
+location ~ /down/ {
+    cred_delete    apinizer;
+    cred_registry  redis://:PASSWORD@127.0.0.1:1;
+}
+--- script
+redis('registry', 'HSET', '{cred}:environments',
+      'wrong', 'redis://user:PASSWORD@127.0.0.1:' . redis_port('staging'),
+      'bad', 'redis://user:PASSWORD@127.0.0.1:x/PASSWORD',
+      'down', 'redis://:PASSWORD@127.0.0.1:1');
+
+is(del($_)->{status}, 503, $_) for qw(fake echo down);
+is(del('api-user')->{status}, 200, 'deleted');
+is(del('api-user', token => 'BADTOKEN')->{status}, 401, 'refused');
+is(call('DELETE', path(), ['Authorization: BADTOKEN'])->{status}, 401, 'bad');
+
+my $dir = temp_dir();
+my $logs = join '', map { slurp($_) } "$dir/nginx.log", "$dir/cred.log",
+           glob "$dir/nginx/logs/*.log";
+like($logs, qr/$_/, "logged: $_") for 'WRONGPASS', 'refused a command';
+unlike($logs, qr/TOKEN|PASSWORD/, 'nothing secret in the logs');
+
+my $receipts = redis('registry', 'EVAL', <<'END', 0);
+local all = ''
+for _, key in ipairs(redis.call('KEYS', '{cred}:operation:*')) do
+    all = all .. table.concat(redis.call('HGETALL', key), ' ')
+end
+return all
+END
+like($receipts, qr/invalid port/, 'receipts');
+unlike($receipts, qr/TOKEN|PASSWORD/, 'nor in receipts');
