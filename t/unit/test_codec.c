@@ -128,6 +128,12 @@ test_replies(void)
     test_decode(unit_string("+OK\r\n"), unit_string("status(OK);"), "status");
     test_decode(unit_string("-NOSCRIPT No matching script\r\n"),
                 unit_string("error(NOSCRIPT No matching script);"), "error");
+    test_decode(unit_string("-ERR a\x01\tb\x1b\x7f ~\xc3\xa9\r\n"),
+                unit_string("error(ERR a??b?? ~\xc3\xa9);"),
+                "error that would spoil a log");
+    test_decode(unit_string("+a\x01\r\n$2\r\n\n\x7f\r\n"),
+                unit_string("status(a\x01);string(\n\x7f);"),
+                "what is no error stays as it is");
     test_decode(unit_string(":42\r\n:-1\r\n:0\r\n:9223372036854775807\r\n"),
                 unit_string("integer(42);integer(-1);integer(0);"
                             "integer(9223372036854775807);"),
@@ -203,7 +209,7 @@ test_bounds(void)
     ngx_cred_redis_reply_t  *reply;
     u_char                   buf[64];
 
-    /* nested arrays: eight are taken, which is all that hiredis 0.14 does */
+    /* nested arrays: how deep differs between the versions of hiredis */
 
     unit_is(decode(repeat("*1\r\n", 100000), 16384), unit_string("refused"),
             "deep nesting");
@@ -212,6 +218,10 @@ test_bounds(void)
     unit_is(decode(s, s->len),
             unit_string("array[array[array[array[integer(1)]]]];"),
             "nesting of four");
+
+    s = unit_format("%V:1\r\n", repeat("*1\r\n",
+                                       NGX_CRED_REDIS_REPLY_DEPTH + 1));
+    unit_is(decode(s, s->len), unit_string("refused"), "nesting of nine");
 
     /* elements */
 

@@ -136,6 +136,8 @@ test_apis(void)
              "Bearer T", NULL, "", "no UTF-8");
     test_api(&ngx_cred_thousandeyes, "/credentials/5/delete", "Basic dTpw",
              NULL, "aid=5", "valid");
+    test_api(&ngx_cred_thousandeyes, "/credentials/5/delete", "Basic dTpw",
+             NULL, "", "no aid");
     test_api(&ngx_cred_thousandeyes, "/credentials/5/delete", "Bearer T",
              NULL, "aid=x", "invalid aid");
     test_api(&ngx_cred_alloy, "/users/u/credentials/c", "bearer K", "2025-09",

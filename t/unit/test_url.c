@@ -93,6 +93,12 @@ test_urls(void)
               "host=h port=6379 path= db=0 prefix=");
     test_good("redis://u:a:b@h", "plain user=u password=a:b host=h "
               "port=6379 path= db=0 prefix=");
+    test_good("redis://h!/2147483647", "plain user= password= host=h! "
+              "port=6379 path= db=2147483647 prefix=");
+    test_good("redis://a:b@h", "plain user=a password=b host=h port=6379 "
+              "path= db=0 prefix=");
+    test_good("redis://a:%40:@h", "plain user=a password=@: host=h port=6379 "
+              "path= db=0 prefix=");
     test_good("redis://user@h", "plain user=user password= host=h port=6379 "
               "path= db=0 prefix=");
     test_good("redis://user:@h", "plain user=user password= host=h port=6379 "
@@ -155,6 +161,11 @@ test_urls(void)
     test_bad("redis://[::1]:");
     test_bad("redis://[::1]:x");
     test_bad("redis://[a\nb]");
+    test_bad("redis://h\x7f");
+    test_bad("redis://u%zz:p@h");
+    test_bad("redis://u:p%zz@h");
+    test_bad("redis://h?prefix=%zz");
+    test_bad("redis://h/2147483648");
     test_bad("redis://h%");
     test_bad("redis://h%1");
     test_bad("redis://h%zz");

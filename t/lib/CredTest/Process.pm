@@ -65,13 +65,13 @@ sub reap {
 }
 
 
-sub reap_all {
-    for my $pid (keys %Child) {
-        kill 'KILL', $pid;
-        waitpid $pid, 0;
-    }
+# a master that is killed would leave its workers behind
 
-    %Child = ();
+sub reap_all {
+    kill 'CONT', keys %Child;
+    kill 'TERM', keys %Child;
+
+    reap($_, 'TERM') for keys %Child;
 }
 
 
