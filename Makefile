@@ -11,6 +11,7 @@ SUITE     = t/*.t
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
 SCRIPTS   = $(wildcard src/lua/*.lua)
+NODE      = build/bench/node/node_modules/.package-lock.json
 PROVE     = prove -j$(JOBS) -It/lib -Ibuild/perl5
 
 ASAN      = -fsanitize=address,undefined -fno-omit-frame-pointer
@@ -58,9 +59,17 @@ test-deps:
 	@$(MAKE) -s --no-print-directory $(PERL5)
 
 bench:
-	@util/install-deps build demo
-	@$(MAKE) --no-print-directory all
+	@util/install-deps build bench
+	@$(MAKE) --no-print-directory all $(NODE)
 	bench/run
+
+# what the Node peer of the benchmark needs
+
+$(NODE): bench/peers/node/package.json
+	@mkdir -p build/bench/node
+	@cp $< build/bench/node/
+	@cd build/bench/node && npm install --silent --no-audit --no-fund
+	@touch $@
 
 asan: build/asan/objs/Makefile
 	@util/embed build/asan/objs/ngx_cred_scripts.h $(SCRIPTS)

@@ -29,7 +29,7 @@ for my $file (glob 'conf-examples/*.conf') {
     redis_load($_, $copies) for qw(production staging);
 
     my $name = $file =~ tr{/}{-}r;
-    my $pid = spawn('nginx', $name, $ENV{TEST_NGINX_BINARY}, '-p', '.',
+    my $pid = spawn('nginx', $name, $ENV{TEST_NGINX_BINARY}, '-p', $dir,
                     '-e', 'stderr', '-c', "$dir/example.conf");
 
     $ENV{TEST_NGINX_PORT} = $port;
