@@ -77,7 +77,7 @@ struct ngx_cred_redis_s {
     u_char                     error[NGX_CRED_REDIS_ERROR_LEN];
     size_t                     error_len;
 
-    uint32_t                   refused;        /* code of the last error reply */
+    uint32_t                   refused;        /* hash of the last error */
 
     unsigned                   down:1;         /* and it was logged */
     unsigned                   busy:1;         /* within its handlers */
