@@ -82,8 +82,8 @@ for my $name (sort keys %bodies) {
 }
 
 answer_is(on($sock, del_raw('api-user')), 'the same connection', everywhere());
-is((my $n = () = cred_log() =~ /\n/g), 1 + keys %bodies, 'no request more');
 once('api-user', map { tr/ /-/r } keys %bodies);
+is((my $n = () = cred_log() =~ /\n/g), 1 + keys %bodies, 'no request more');
 is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:MyProject:never'), 1,
    'a body is no request');
 

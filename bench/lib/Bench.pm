@@ -1,0 +1,321 @@
+package Bench;
+
+# What the scenarios share: servers, preloaded credentials, loads, and what a
+# load costs.
+
+use strict;
+use warnings;
+
+use parent 'Exporter';
+
+use Cwd ();
+use CredTest::Process;
+use CredTest::Redis;
+use File::Path ();
+use List::Util ();
+use Time::HiRes ();
+
+our @EXPORT = qw(
+    %Nginx $Root $Token start_redis set_environments start_nginx stop_nginx
+    preload check_left clean template success
+    not_found load load_start load_wait
+    measure cpu peak rss median spread children environments settle say fail
+);
+
+our $Root = Cwd::abs_path(__FILE__ =~ s{/bench/lib/Bench\.pm$}{}r);
+our $Token = 'bench-token';
+our %Nginx;
+
+my $Home = "$Root/bench";
+my $Load = "$Root/build/bench/load";
+my @Environments;
+
+
+sub say  { local $| = 1; print "@_\n" }
+sub fail { die "bench: @_\n" }
+
+
+# Redis servers: the registry, and up to eight that hold the environments
+
+sub start_redis {
+    redis_start($_) for @_;
+}
+
+
+sub set_environments {
+    my ($count) = @_;
+
+    @Environments = ();
+
+    for my $i (1 .. $count) {
+        my $redis = sprintf 'redis%d', ($i - 1) % 8 + 1;
+        redis_start($redis);
+
+        push @Environments, {
+            name   => sprintf('environment%02d', $i),
+            redis  => $redis,
+            prefix => "{e$i}",
+            url    => redis_tcp($redis) . "?prefix={e$i}",
+        };
+    }
+
+    clean();
+}
+
+
+sub environments { @Environments }
+
+
+# everything but the scripts and connections is as new
+
+sub clean {
+    my %seen = (registry => 1, map { $_->{redis} => 1 } @Environments);
+
+    redis($_, 'FLUSHALL') for keys %seen;
+
+    redis('registry', @$_) for
+        ['HSET', '{cred}:apinizer:token:' . sha256($Token),
+                 subject => 'alice', scope => 'bench'],
+        ['HSET', '{cred}:apinizer:scope:bench', name => 'bench'],
+        ['HSET', '{cred}:apinizer:members:bench', alice => 'manage'];
+
+    redis('registry', 'HSET', '{cred}:environments', $_->{name}, $_->{url})
+        for @Environments;
+}
+
+
+sub each_copy {
+    my ($script, $first, $count) = @_;
+
+    my $text = slurp("$Home/data/$script.lua");
+    my $sum = 0;
+
+    for my $copy ({ redis => 'registry', prefix => '{cred}' }, @Environments) {
+        for (my $i = $first; $i < $first + $count; $i += 5000) {
+            my $last = List::Util::min($i + 5000, $first + $count) - 1;
+            my $n = redis($copy->{redis}, 'EVAL', $text, 0, $copy->{prefix},
+                          $i, $last);
+            $n =~ /^\d+$/ or fail("$script: $n");
+            $sum += $n;
+        }
+    }
+
+    return $sum;
+}
+
+
+sub preload { each_copy('preload', @_) }
+
+
+# the acknowledgements follow the answers
+
+sub settle {
+    my ($seconds) = @_;
+
+    wait_for(sub {
+        !List::Util::sum0(map {
+            redis('registry', 'ZCARD', "{cred}:pending:$_->{name}")
+        } @Environments);
+    }, $seconds // 10) or fail('undeployments are still pending');
+}
+
+
+sub check_left {
+    my ($first, $count) = @_;
+
+    settle();
+
+    my $left = each_copy('left', $first, $count);
+    fail("$left copies are left") if $left;
+}
+
+
+# nginx, one worker each
+
+sub start_nginx {
+    my ($name, %part) = @_;
+
+    my %value = (
+        MODULES => $part{modules} // '',
+        HTTP    => $part{http} // '',
+        SERVER  => $part{server},
+        NAME    => $name,
+        DIR     => $Dir,
+        ROOT    => $Root,
+        USER    => $> == 0 ? 'nobody nogroup' : 'nobody',
+        PORT    => free_port(),
+    );
+
+    my $text = slurp("$Home/conf/nginx.conf");
+    1 while $text =~ s/\@([A-Z]+)\@/$value{$1} \/\/ die "no $1"/ge;
+    $text =~ s/^user .*\n//m if $> != 0;
+
+    open my $out, '>', "$Dir/$name.conf" or die $!;
+    print $out $text;
+    close $out;
+
+    my $nginx = $ENV{CRED_NGINX} || 'nginx';
+    my $pid = spawn('nginx', $name, @{ $part{under} || [] }, $nginx,
+                    '-p', $Dir, '-e', 'stderr', '-c', "$Dir/$name.conf",
+                    @{ $part{options} || [] });
+
+    $Nginx{$name} = { pid => $pid, port => $value{PORT} };
+
+    wait_for(sub {
+        IO::Socket::INET->new("127.0.0.1:$value{PORT}");
+    }, 20) or fail("nginx $name does not start: " . slurp("$Dir/$name.log")
+                   . slurp("$Dir/$name.error.log"));
+
+    wait_for(sub { $Nginx{$name}{workers} = [ children($pid) ]; @{ $Nginx{$name}{workers} } })
+        unless $part{single};
+
+    return $value{PORT};
+}
+
+
+sub stop_nginx {
+    my ($name) = @_;
+    my $nginx = delete $Nginx{$name} or return;
+
+    # a signal that comes just before the wait for events is seen after them
+
+    kill 'TERM', $nginx->{pid};
+    Time::HiRes::sleep(0.2);
+    IO::Socket::INET->new("127.0.0.1:$nginx->{port}");
+    reap($nginx->{pid}, 'TERM');
+}
+
+
+sub children {
+    my ($pid) = @_;
+    return split ' ', slurp("/proc/$pid/task/$pid/children");
+}
+
+
+# CPU time of processes with all their threads, in microseconds
+
+sub cpu {
+    my $ns = 0;
+
+    for my $pid (@_) {
+        $ns += (split ' ', slurp($_))[0] for glob "/proc/$pid/task/*/schedstat";
+    }
+
+    return $ns / 1000;
+}
+
+
+# resident memory in KiB: the most so far, and now
+
+sub peak { List::Util::sum0(map { slurp("/proc/$_/status") =~ /VmHWM:\s+(\d+)/ } @_) }
+sub rss  { List::Util::sum0(map { slurp("/proc/$_/status") =~ /VmRSS:\s+(\d+)/ } @_) }
+
+
+# requests and answers
+
+sub template {
+    my ($name, $text) = @_;
+    my $file = "$Dir/$name.template";
+    $text =~ s/\r?\n/\r\n/g;
+    open my $out, '>:raw', $file or die $!;
+    print $out $text;
+    close $out;
+    return $file;
+}
+
+
+sub success {
+    return '{"success":true,"deploymentResult":{"success":true,"message":'
+           . '"Undeployment completed successfully","environmentResults":['
+           . join(',', map {
+                 qq({"environmentName":"$_->{name}","success":true,)
+                 . '"message":"Undeployed successfully"}'
+             } @Environments)
+           . ']}}';
+}
+
+
+my $Loads = 0;
+
+sub load_start {
+    my (%args) = @_;
+
+    my $id = 'load' . ++$Loads;
+
+    if (defined(my $body = delete $args{body})) {
+        open my $out, '>:raw', "$Dir/$id.body" or die $!;
+        print $out $body;
+        close $out;
+        $args{e} = "$Dir/$id.body";
+    }
+
+    my @resp = delete $args{r} ? '-r' : ();
+
+    $args{S} = int rand(1 << 62) | 1;
+
+    return { id => $id, pid => spawn('load', $id, $Load, @resp,
+                 map { ("-$_", $args{$_}) } sort keys %args) };
+}
+
+
+sub load_wait {
+    my ($load) = @_;
+
+    waitpid $load->{pid}, 0;
+    delete $CredTest::Process::Child{ $load->{pid} };
+
+    my $text = slurp("$Dir/$load->{id}.log");
+
+    $? == 0 or fail($text);
+
+    return { $text =~ /(\w+)=([\d.]+)/g };
+}
+
+
+sub load { load_wait(load_start(@_)) }
+
+
+# a load, and what it cost the processes per request
+
+sub measure {
+    my ($costs, @load) = @_;
+
+    my %before = map { $_ => cpu(@{ $costs->{$_} }) } keys %$costs;
+    my $result = load(@load);
+
+    for (keys %$costs) {
+        $result->{$_} = (cpu(@{ $costs->{$_} }) - $before{$_})
+                        / $result->{requests};
+    }
+
+    return $result;
+}
+
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+    return @sorted % 2 ? $sorted[$#sorted / 2]
+                       : ($sorted[@sorted / 2] + $sorted[@sorted / 2 - 1]) / 2;
+}
+
+
+# half the range, in percent of the median
+
+sub spread {
+    my $median = median(@_) or return 0;
+    return 50 * (List::Util::max(@_) - List::Util::min(@_)) / $median;
+}
+
+
+# the body of nginx's own 404
+
+sub not_found {
+    my ($port) = @_;
+    my $sock = IO::Socket::INET->new("127.0.0.1:$port") or fail("nginx: $!");
+    print $sock "GET /other HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    local $/;
+    return (split /\r\n\r\n/, scalar(<$sock>), 2)[1];
+}
+
+
+1;

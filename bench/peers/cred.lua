@@ -1,0 +1,249 @@
+-- The same work as the module does for apinizer, in nginx + Lua: keep-alive
+-- pools, one script call, environments in parallel threads, and the receipts
+-- of several deletes in one call after their answers.
+
+local redis = require "nginx.redis"
+local cjson = require "cjson"
+local semaphore = require "ngx.semaphore"
+local ffi = require "ffi"
+
+ffi.cdef[[
+unsigned char *SHA256(const unsigned char *d, size_t n, unsigned char *md);
+int RAND_bytes(unsigned char *buf, int num);
+]]
+
+redis.add_commands("evalsha")
+
+local _M = {}
+
+local PREFIX = "{cred}"
+local registry, scripts = nil, {}
+local urls, receipts = {}, {}
+local wake = nil
+
+local bytes = ffi.new("unsigned char[32]")
+local hex = {}
+
+for i = 0, 255 do
+    hex[i] = string.format("%02x", i)
+end
+
+
+function _M.init(root, port)
+    registry = { host = "127.0.0.1", port = port }
+
+    for _, name in ipairs({ "delete", "undeploy", "acknowledge" }) do
+        local file = assert(io.open(root .. "/src/lua/" .. name .. ".lua"))
+        local text = file:read("*a")
+        file:close()
+
+        local sha = ngx.sha1_bin(text):gsub(".", function (c)
+            return hex[c:byte()]
+        end)
+
+        scripts[name] = { text = text, sha = sha }
+    end
+end
+
+
+local function to_hex(n)
+    local t = {}
+    for i = 1, n do
+        t[i] = hex[bytes[i - 1]]
+    end
+    return table.concat(t)
+end
+
+
+local function run(target, script, ...)
+    local red = redis:new()
+    red:set_timeout(2000)
+
+    local ok, err = red:connect(target.host, target.port)
+    if not ok then
+        return nil, err
+    end
+
+    local res
+    res, err = red:evalsha(script.sha, 1, ...)
+
+    if not res and err and err:find("NOSCRIPT", 1, true) then
+        res, err = red:eval(script.text, 1, ...)
+    end
+
+    if res then
+        red:set_keepalive(60000, 256)
+    else
+        red:close()
+    end
+
+    return res, err
+end
+
+
+-- the receipts of all deletes that ended meanwhile, in one call
+
+local function acknowledge(premature)
+    while not premature and not ngx.worker.exiting() do
+        if wake:wait(1) then
+            local all = receipts
+            receipts = {}
+
+            -- unpack() takes some thousand elements
+
+            for i = 1, #all, 3072 do
+                local ok, err = run(registry, scripts.acknowledge,
+                                    PREFIX .. ":audit", PREFIX, "1000", "60000",
+                                    unpack(all, i, math.min(i + 3071, #all)))
+                if not ok then
+                    ngx.log(ngx.ERR, "acknowledge: ", err)
+                end
+            end
+        end
+    end
+end
+
+
+function _M.init_worker()
+    wake = semaphore.new()
+    assert(ngx.timer.at(0, acknowledge))
+end
+
+
+local function parse(url)
+    local target = urls[url]
+
+    if not target then
+        local host, port, prefix =
+            url:match("^redis://([^:/]+):(%d+)%?prefix=(.+)$")
+        target = { host = host, port = tonumber(port), prefix = prefix }
+        urls[url] = target
+    end
+
+    return target
+end
+
+
+local function undeploy(url, member)
+    local target = parse(url)
+
+    return run(target, scripts.undeploy, target.prefix .. ":undeployments",
+               target.prefix, member)
+end
+
+
+local function answer(status, body, operation)
+    ngx.status = status
+    ngx.header["Content-Type"] = "application/json;charset=UTF-8"
+    ngx.header["Content-Length"] = #body
+    ngx.header["Cache-Control"] = "no-store"
+    if operation then
+        ngx.header["Cred-Operation"] = operation
+    end
+    ngx.print(body)
+end
+
+
+local refusals = {
+    unauthorized = { 401, '{"error":"unauthorized_client",'
+                          .. '"error_description":"Invalid token"}' },
+    forbidden = { 403, '{"error":"forbidden","error_description":"You do not '
+                       .. 'have permission to perform this action"}' },
+    not_found = { 400, '{"error":"bad_request","error_description":"Credential '
+                       .. 'was not found!"}' },
+    scope_not_found = { 404, '{"error":"not_found"}' },
+}
+
+
+function _M.delete()
+    local m = ngx.re.match(ngx.var.uri, "^/apiops/projects/([^/]+)"
+                                        .. "/credentials/([^/]+)/?$", "jo")
+    if not m or ngx.req.get_method() ~= "DELETE" then
+        return ngx.exit(404)
+    end
+
+    local token = ngx.re.match(ngx.var.http_authorization or "",
+                               "^bearer +(\\S+) *$", "joi")
+    if not token then
+        return answer(401, refusals.unauthorized[2])
+    end
+
+    ffi.C.RAND_bytes(bytes, 16)
+    local operation = to_hex(16)
+
+    ffi.C.SHA256(token[1], #token[1], bytes)
+    local hash = to_hex(32)
+
+    local res, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
+                         "apinizer", operation, ngx.now() * 1000 + 2000, hash,
+                         "", m[1], m[2], ngx.var.remote_addr, "12000", "1",
+                         "0", "", "0", "all")
+    if not res then
+        ngx.log(ngx.ERR, "delete: ", err)
+        return answer(503, '{"error":"server_error"}')
+    end
+
+    if res[1] ~= "deleted" then
+        local refusal = refusals[res[1]] or { 503, "" }
+        if refusal[1] == 401 then
+            ngx.header["WWW-Authenticate"] = "Bearer"
+        end
+        return answer(refusal[1], refusal[2])
+    end
+
+    local member, threads, names = res[6], {}, {}
+
+    for i = 10, #res, 3 do
+        local n = #threads + 1
+        names[n] = res[i]
+        threads[n] = ngx.thread.spawn(undeploy, res[i + 1], member)
+    end
+
+    local results, pending = {}, 0
+    local start = ngx.now()
+
+    for n, thread in ipairs(threads) do
+        local _, state, failure = ngx.thread.wait(thread)
+        local k = #receipts
+
+        receipts[k + 1] = names[n]
+        receipts[k + 2] = member
+        receipts[k + 3] = state or "pending"
+        receipts[k + 4] = state and "" or failure
+        receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
+        receipts[k + 6] = "500"
+
+        if state then
+            results[n] = { names[n],
+                '{"environmentName":' .. cjson.encode(names[n])
+                .. ',"success":true,"message":"Undeployed successfully"}' }
+        else
+            pending = pending + 1
+            results[n] = { names[n],
+                '{"environmentName":' .. cjson.encode(names[n])
+                .. ',"success":false,"message":"Environment is unreachable, '
+                .. 'undeployment will be retried"}' }
+        end
+    end
+
+    if #threads > 0 then
+        wake:post(1)
+    end
+
+    table.sort(results, function (a, b) return a[1] < b[1] end)
+
+    for n, result in ipairs(results) do
+        results[n] = result[2]
+    end
+
+    answer(200, '{"success":true,"deploymentResult":{"success":'
+                .. (pending == 0 and "true" or "false") .. ',"message":"'
+                .. (pending == 0 and "Undeployment completed successfully"
+                    or "Undeployment is pending in " .. pending .. " of "
+                       .. #threads .. " environments")
+                .. '","environmentResults":[' .. table.concat(results, ",")
+                .. ']}}', operation)
+end
+
+
+return _M

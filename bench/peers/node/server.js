@@ -1,0 +1,156 @@
+'use strict'
+
+// The same work as the module does for apinizer, in Node: one pipelined
+// connection to each Redis, environments in parallel, and the receipts of
+// several deletes in one call after their answers.
+//
+// node server.js ROOT PORT REGISTRY_PORT
+
+const crypto = require('node:crypto')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const modules = process.env.BENCH_MODULES
+const fastify = require(path.join(modules, 'fastify'))({ ignoreTrailingSlash: true })
+const Redis = require(path.join(modules, 'ioredis'))
+
+const [root, port, registryPort] = process.argv.slice(2)
+const PREFIX = '{cred}'
+
+const scripts = {}
+for (const name of ['delete', 'undeploy', 'acknowledge']) {
+  scripts['cred_' + name] = {
+    numberOfKeys: 1,
+    lua: fs.readFileSync(path.join(root, 'src/lua', name + '.lua'), 'utf8')
+  }
+}
+
+function connect (host, port) {
+  return new Redis({ host, port, enableAutoPipelining: true, scripts })
+}
+
+const registry = connect('127.0.0.1', Number(registryPort))
+const environments = new Map()
+
+function environment (url) {
+  let env = environments.get(url)
+  if (!env) {
+    const [, host, port, prefix] = /^redis:\/\/([^:/]+):(\d+)\?prefix=(.+)$/.exec(url)
+    env = { redis: connect(host, Number(port)), prefix, stream: prefix + ':undeployments' }
+    environments.set(url, env)
+  }
+  return env
+}
+
+let receipts = []
+
+function acknowledge () {
+  const args = receipts
+  receipts = []
+  registry.cred_acknowledge(PREFIX + ':audit', PREFIX, 1000, 60000, ...args)
+    .catch(err => console.error('acknowledge:', err.message))
+}
+
+const result = {
+  type: 'object',
+  properties: {
+    environmentName: { type: 'string' },
+    success: { type: 'boolean' },
+    message: { type: 'string' }
+  }
+}
+
+const schema = {
+  response: {
+    200: {
+      type: 'object',
+      properties: {
+        success: { type: 'boolean' },
+        deploymentResult: {
+          type: 'object',
+          properties: {
+            success: { type: 'boolean' },
+            message: { type: 'string' },
+            environmentResults: { type: 'array', items: result }
+          }
+        }
+      }
+    }
+  }
+}
+
+const refusals = {
+  unauthorized: [401, { error: 'unauthorized_client', error_description: 'Invalid token' }],
+  forbidden: [403, { error: 'forbidden', error_description: 'You do not have permission to perform this action' }],
+  not_found: [400, { error: 'bad_request', error_description: 'Credential was not found!' }],
+  scope_not_found: [404, { error: 'not_found' }]
+}
+
+const CONTENT_TYPE = 'application/json;charset=UTF-8'
+
+fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, async (request, reply) => {
+  reply.header('Content-Type', CONTENT_TYPE).header('Cache-Control', 'no-store')
+
+  const token = /^bearer +(\S+) *$/i.exec(request.headers.authorization || '')
+  if (!token) {
+    reply.code(401).header('WWW-Authenticate', 'Bearer')
+    return refusals.unauthorized[1]
+  }
+
+  const operation = crypto.randomBytes(16).toString('hex')
+  const hash = crypto.createHash('sha256').update(token[1]).digest('hex')
+
+  const res = await registry.cred_delete(PREFIX + ':audit', PREFIX, 'apinizer',
+    operation, Date.now() + 2000, hash, '', request.params.project,
+    request.params.username, request.headers['x-real-ip'] || request.ip,
+    12000, 1, 0, '', 0, 'all')
+
+  if (res[0] !== 'deleted') {
+    const [status, body] = refusals[res[0]] || [503, { error: 'server_error' }]
+    if (status === 401) reply.header('WWW-Authenticate', 'Bearer')
+    reply.code(status)
+    return body
+  }
+
+  const member = res[5]
+  const tasks = []
+
+  for (let i = 9; i < res.length; i += 3) {
+    const name = res[i]
+    const env = environment(res[i + 1])
+    const start = Date.now()
+
+    tasks.push(env.redis.cred_undeploy(env.stream, env.prefix, member)
+      .then(state => [state, ''], err => ['pending', err.message])
+      .then(([state, error]) => {
+        if (receipts.length === 0) setImmediate(acknowledge)
+        receipts.push(name, member, state, error, Date.now() - start, 500)
+        const success = state !== 'pending'
+        return {
+          environmentName: name,
+          success,
+          message: success ? 'Undeployed successfully' : 'Environment is unreachable, undeployment will be retried'
+        }
+      }))
+  }
+
+  const environmentResults = await Promise.all(tasks)
+  environmentResults.sort((a, b) => a.environmentName < b.environmentName ? -1 : 1)
+  const pending = environmentResults.filter(r => !r.success).length
+
+  reply.header('Cred-Operation', operation)
+
+  return {
+    success: true,
+    deploymentResult: {
+      success: pending === 0,
+      message: pending === 0
+        ? 'Undeployment completed successfully'
+        : `Undeployment is pending in ${pending} of ${tasks.length} environments`,
+      environmentResults
+    }
+  }
+})
+
+fastify.listen({ host: '127.0.0.1', port: Number(port) })
+  .catch(err => { console.error(err); process.exit(1) })
