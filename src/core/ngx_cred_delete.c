@@ -356,12 +356,6 @@ ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
         return NGX_AGAIN;
     }
 
-    if (reply->nelts < NGX_CRED_DELETE_FIXED
-        || (reply->nelts - NGX_CRED_DELETE_FIXED) % NGX_CRED_DELETE_EACH)
-    {
-        goto invalid;
-    }
-
     outcome = &del->outcome;
 
     for (i = 0; i < NGX_CRED_NRESULTS; i++) {
@@ -374,7 +368,18 @@ ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
         }
     }
 
-    if (i == NGX_CRED_NRESULTS
+    if (i == NGX_CRED_NRESULTS) {
+        goto invalid;
+    }
+
+    outcome->result = i;
+
+    if (i == NGX_CRED_UNAUTHORIZED && reply->nelts == 2) {
+        return NGX_OK;
+    }
+
+    if (reply->nelts < NGX_CRED_DELETE_FIXED
+        || (reply->nelts - NGX_CRED_DELETE_FIXED) % NGX_CRED_DELETE_EACH
         || ngx_cred_delete_copy(del, &outcome->subject, elts[2]) != NGX_OK
         || ngx_cred_delete_copy(del, &outcome->scope, elts[3]) != NGX_OK
         || ngx_cred_delete_copy(del, &outcome->operation, elts[4]) != NGX_OK
@@ -385,7 +390,6 @@ ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
         goto invalid;
     }
 
-    outcome->result = i;
     outcome->rate_limit = elts[6]->integer;
     outcome->rate_remaining = elts[7]->integer;
     outcome->rate_reset = elts[8]->integer;

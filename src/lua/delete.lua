@@ -10,7 +10,8 @@
 --          uses (0|1); and how far to go (all, absent, token)
 -- returns  result, time (ms), subject, scope, operation, member, rate limit,
 --          remaining, reset (s); then name, URL and state of each environment,
---          of which the "claimed" ones are for the caller to undeploy now
+--          of which the "claimed" ones are for the caller to undeploy now;
+--          or just the first two, if the token is invalid
 
 local P, api, operation = ARGV[1], ARGV[2], ARGV[3]
 local scope, id, role = ARGV[7], ARGV[8], ARGV[13]
@@ -20,11 +21,29 @@ local clock = call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
 local now = tonumber(stamp)
 local own = P .. ':' .. api
-local pendings = P .. ':pending'
 
 -- the caller has given up and said that nothing was changed
 if now > tonumber(ARGV[4]) then
     return {'late', now}
+end
+
+-- the token
+
+local token = call('HMGET', own .. ':token:' .. ARGV[5],
+                   'subject', 'scope', 'roles', 'expires_at', 'enabled')
+local subject = token[1]
+local expires = token[4] and (tonumber(token[4]) or 0) * 1000
+
+if not subject or subject == '' or token[5] == '0'
+   or (expires and not (expires > now)) -- a NaN has expired, too
+   or (ARGV[6] ~= '' and ARGV[6] ~= subject)
+then
+    -- a stream of its own: callers without a token must not be able to push
+    -- the entries of the others out
+    call('XADD', P .. ':audit:unauthorized', 'MAXLEN', '~', '10000', '*',
+         'api', api, 'scope', scope, 'id', id, 'subject', '',
+         'client', ARGV[9], 'result', 'unauthorized', 'operation', '')
+    return {'unauthorized', now}
 end
 
 local function escape(s)
@@ -34,23 +53,19 @@ local function escape(s)
     return s
 end
 
+local pendings = P .. ':pending'
+
 -- numbers go to Redis as strings, which it would format as floats
 local lease = now + ARGV[10]
 local due = string.format('%d%03d', lease / 1000, lease % 1000)
 
-local subject, again = '', false
+local again = false
 local limit, remaining, reset = 0, 0, 0
 
 local function answer(result, op, member, reply)
-    local stream, length = KEYS[1], '100000'
-    if subject == '' then
-        -- its own stream: callers without a token must not be able to push
-        -- the entries of the others out
-        stream, length = P .. ':audit:unauthorized', '10000'
-    end
     -- what is asked twice was audited the first time
     if not (again and result == 'deleted') then
-        call('XADD', stream, 'MAXLEN', '~', length, '*', 'api', api,
+        call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
              'scope', scope, 'id', id, 'subject', subject, 'client', ARGV[9],
              'result', result, 'operation', op or '')
     end
@@ -60,21 +75,6 @@ local function answer(result, op, member, reply)
     reply[7], reply[8], reply[9] = limit, remaining, reset
     return reply
 end
-
--- the token
-
-local token = call('HMGET', own .. ':token:' .. ARGV[5],
-                   'subject', 'scope', 'roles', 'expires_at', 'enabled')
-local expires = token[4] and (tonumber(token[4]) or 0) * 1000
-
-if not token[1] or token[1] == '' or token[5] == '0'
-   or (expires and not (expires > now)) -- a NaN has expired, too
-   or (ARGV[6] ~= '' and ARGV[6] ~= token[1])
-then
-    return answer('unauthorized')
-end
-
-subject = token[1]
 
 if scope == '' then
     scope = token[2] or ''

@@ -351,7 +351,10 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
 
     if (redis->down) {
         redis->down = 0;
-        ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
+
+        /* whoever reads that it is down has to read this, too */
+
+        ngx_log_error(NGX_LOG_ERR, &redis->log, 0, "redis is back");
     }
 
     ngx_cred_redis_send_waiting(redis);
