@@ -19,6 +19,7 @@ __DATA__
 === TEST 1: deleted in two environments
 --- script
 answer_is(del('api-user'), 'the answer', everywhere());
+ok(settled(), 'settled');
 answer_is(del('api-user'), 'again', failure(400, 'api-user'));
 --- redis_check
 EXISTS {cred}:apinizer:credential:MyProject:api-user => 0

@@ -226,6 +226,7 @@ is(gone(), '', 'nothing was deleted');
 
 answer_is(del('once'), 'a delete', everywhere());
 is(gone(), 'once', 'once');
+ok(settled(), 'settled');
 answer_is(del('once'), 'answers are no errors: 400', failure(400, 'once'));
 answer_is(del('x', token => 'x'), 'nor 401', failure(401));
 redis_kill('registry');

@@ -12,9 +12,9 @@ cred_retry_delay      100ms 200ms;
 END
 
 
-# the number of words tells delete.lua from claim.lua and acknowledge.lua
+# which script it is, by its arguments
 
-sub is_delete { @_ == 19 }
+sub is_delete { @_ == 19 && $_[5] eq 'apinizer' }
 
 
 # a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth

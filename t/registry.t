@@ -103,6 +103,8 @@ cred_registry $TEST_NGINX_REGISTRY password_file=$TEST_NGINX_DIR/secret;
 --- script
 answer_is(del('api-user'), 'deleted', everywhere());
 
+ok(settled(), 'settled');
+
 # it is read when nginx is configured, not later
 
 open my $out, '>', temp_dir() . '/secret';

@@ -50,6 +50,7 @@ my $request = sub {
 
 $request->('200 [apinizer|MyProject|api-user|alice|deleted|ID|2|0|T|T]',
            del('api-user'));
+ok(settled(), 'settled');
 $request->('400 [apinizer|MyProject|api-user|alice|not_found|-|-|-|T|-]',
            del('api-user'));
 $request->('400 [apinizer|MyProject|a:b%c|alice|not_found|-|-|-|T|-]',
@@ -135,6 +136,7 @@ location /other {
 my $answer = del('api-user');
 is($answer->{headers}{'x-result'}, 'deleted api-user', 'deleted');
 is($answer->{headers}{'x-pending'}, 0, 'nothing is pending');
+ok(settled(), 'settled');
 is(del('api-user')->{headers}{'x-result'}, 'not_found api-user', 'a refusal');
 is(call('GET', '/other')->{body}, '[]', 'where there is nothing to tell');
 

@@ -20,7 +20,7 @@ my @Exports = ('defaults', @CredTest::Process::EXPORT,
                @CredTest::Redis::EXPORT, @CredTest::Fake::EXPORT,
                @CredTest::HTTP::EXPORT);
 
-my ($Owner, @Standard, %Defaults, $Logged, $Stderr);
+my ($Owner, @Standard, %Defaults, $Logged, $Stderr, $Leaks);
 
 
 sub set_up {
@@ -39,11 +39,12 @@ sub set_up {
 
     # reports go to stderr, which nginx turns into its error log
 
-    my $known = Cwd::abs_path(__FILE__) =~ s/CredTest\.pm$/ubsan.supp/r;
+    my ($here) = Cwd::abs_path(__FILE__) =~ m{^(.*)/};
+    $Leaks = "print_suppressions=0,suppressions=$here/lsan.supp";
 
     $ENV{ASAN_OPTIONS} = 'detect_odr_violation=0,'
                          . 'detect_stack_use_after_return=1';
-    $ENV{UBSAN_OPTIONS} = "print_stacktrace=1,suppressions=$known";
+    $ENV{UBSAN_OPTIONS} = "print_stacktrace=1,suppressions=$here/ubsan.supp";
 
     $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
     $SIG{PIPE} = 'IGNORE';
@@ -154,7 +155,8 @@ sub before {
 
     # nginx frees nothing when it refuses its configuration
 
-    $ENV{LSAN_OPTIONS} = 'detect_leaks=' . (defined $block->must_die ? 0 : 1);
+    $ENV{LSAN_OPTIONS} = "$Leaks,detect_leaks="
+                         . (defined $block->must_die ? 0 : 1);
 
     open $Stderr, '>&', \*STDERR;
     open STDERR, '>', "$Dir/stderr.log";

@@ -219,9 +219,9 @@ sub contents {
 
     return { map {
         my $key = $_;
-        my ($command, @args) = @{ $commands{redis($name, 'TYPE', $key)} };
-        my $content = redis($name, $command, $key, @args);
-        ($key => "$command: $content");
+        my ($command, @args) = @{ $commands{redis($name, 'TYPE', $key)} || [] };
+        my $content = $command && redis($name, $command, $key, @args);
+        $command ? ($key => "$command: $content") : ();
     } grep {
         !/:audit(?::|\z)/
             && ($_ ne '{cred}:pending' || redis($name, 'TYPE', $_) ne 'set');
@@ -229,7 +229,8 @@ sub contents {
 }
 
 
-# nothing is pending any more, and all receipts are written
+# nothing is pending any more, and all receipts are written, which an answer does
+# not wait for: only then the same delete again is "not found"
 
 sub settled {
     return wait_for(sub {
