@@ -293,7 +293,7 @@ ngx_http_cred_init_process(ngx_cycle_t *cycle)
 
     for (i = 0; i < cmcf->registries.nelts; i++) {
 
-        if (registries[i]->primary
+        if (ngx_http_cred_retries(&cmcf->registries, registries[i])
             && ngx_cred_retry_start(registries[i], cycle) != NGX_OK)
         {
             return NGX_ERROR;

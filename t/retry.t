@@ -275,7 +275,7 @@ my @others = map {
     my $conf = slurp(temp_dir() . '/nginx/conf/nginx.conf');
     my $port = free_port();
     $conf =~ s/listen\s+\d+/listen $port/g;
-    $conf =~ s/^\s*(?:pid|error_log|access_log)\s[^;]*;//mg;
+    $conf =~ s/^\s*(?:pid|error_log)\s[^;]*;//mg;
     $conf =~ s/daemon on/daemon off/;
     open my $out, '>', "$dir/nginx.conf";
     print $out "pid $dir/nginx.pid;\nerror_log $dir/error.log notice;\n$conf";

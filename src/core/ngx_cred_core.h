@@ -152,8 +152,7 @@ struct ngx_cred_registry_s {
     ngx_msec_t                  retry_min;
     ngx_msec_t                  retry_max;
 
-    unsigned                    primary:1;  /* the one of those with this URL
-                                               and prefix that retries */
+    unsigned                    deletes:1;  /* "cred_delete" is on with it */
 
     /* what commands have in common, written once */
 

@@ -61,7 +61,7 @@ typedef struct {
     ngx_cred_retry_environment_t  *environment;
     ngx_uint_t                     left;
     unsigned                       full:1;    /* there may be more */
-    unsigned                       failed:1;  /* some are still pending */
+    unsigned                       done:1;    /* some are settled */
 } ngx_cred_retry_claim_t;
 
 
@@ -499,6 +499,11 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
 
     down = (redis == NULL || ngx_cred_redis_down(redis));
 
+    if (redis == NULL && !environment->down) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "environment: %V: %s", &environment->name, err);
+    }
+
     if (environment->down && !down) {
         environment->drain = 1;
         ngx_cred_retry_schedule(retry, 1);
@@ -513,14 +518,20 @@ ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
 {
     ngx_cred_retry_claim_t  *claim;
 
-    if (u->state == NGX_CRED_PENDING) {
-        claim = u->data;
+    claim = u->data;
 
-        claim->failed = 1;
+    if (u->state != NGX_CRED_PENDING) {
+        claim->done = 1;
+        return;
+    }
 
-        if (u->reason != NGX_CRED_REFUSED) {
-            claim->environment->down = 1;
-        }
+    /* a Redis that is loading its data is back soon */
+
+    if (u->reason != NGX_CRED_REFUSED
+        || (u->error.len >= 7
+            && ngx_strncmp(u->error.data, "LOADING", 7) == 0))
+    {
+        claim->environment->down = 1;
     }
 }
 
@@ -528,17 +539,22 @@ ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
 static void
 ngx_cred_retry_release(ngx_cred_undeployment_t *u)
 {
-    ngx_cred_retry_claim_t  *claim;
+    ngx_cred_retry_claim_t        *claim;
+    ngx_cred_retry_environment_t  *environment;
 
     claim = u->data;
+    environment = claim->environment;
 
-    claim->environment->inflight--;
+    environment->inflight--;
 
     if (--claim->left) {
         return;
     }
 
-    if (claim->full && !claim->failed) {
+    if (!claim->done) {
+        environment->drain = 0;
+
+    } else if (claim->full) {
         ngx_cred_retry_schedule(claim->retry, 1);
     }
 

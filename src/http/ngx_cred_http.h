@@ -100,6 +100,13 @@ char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,
     ngx_http_cred_loc_conf_t *clcf);
 
+/*
+ * Tells whether this registry, of all that name the same Redis and prefix, is
+ * the one whose settings retry: the first with "cred_delete", else the first.
+ */
+ngx_uint_t ngx_http_cred_retries(ngx_array_t *registries,
+    ngx_cred_registry_t *registry);
+
 ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
 
 /* adds the variables; the configuration calls it */

@@ -131,7 +131,7 @@ static char *
 ngx_http_cred_password_file(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
     ngx_str_t *path)
 {
-    u_char     buf[NGX_HTTP_CRED_PASSWORD_LEN + 1];
+    u_char     buf[NGX_HTTP_CRED_PASSWORD_LEN + 1], *p;
     ssize_t    n;
     ngx_fd_t   fd;
     ngx_str_t  password;
@@ -168,12 +168,12 @@ ngx_http_cred_password_file(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
         return NGX_CONF_ERROR;
     }
 
-    password.data = buf;
-    password.len = n;
+    p = ngx_strlchr(buf, buf + n, LF);
 
-    while (password.len && (password.data[password.len - 1] == LF
-                            || password.data[password.len - 1] == CR))
-    {
+    password.data = buf;
+    password.len = p ? p - buf : n;
+
+    if (password.len && password.data[password.len - 1] == CR) {
         password.len--;
     }
 
@@ -226,7 +226,6 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;
     set.retry_max = clcf->retry_max;
-    set.primary = 1;
 
     registries = cmcf->registries.elts;
 
@@ -234,13 +233,12 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
 
         if (ngx_http_cred_same_registry(registries[i], &set)) {
             clcf->registry = registries[i];
-            return NGX_CONF_OK;
-        }
 
-        if (ngx_http_cred_same_string(&registries[i]->url, &set.url)
-            && ngx_http_cred_same_string(&registries[i]->prefix, &set.prefix))
-        {
-            set.primary = 0;
+            if (clcf->apis) {
+                clcf->registry->deletes = 1;
+            }
+
+            return NGX_CONF_OK;
         }
     }
 
@@ -250,6 +248,8 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     }
 
     *registry = set;
+
+    registry->deletes = (clcf->apis != NULL);
 
     if (set.redis.password.len) {
         registry->redis.identity.len = set.url.len + 1
@@ -278,6 +278,32 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     clcf->registry = registry;
 
     return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_http_cred_retries(ngx_array_t *registries, ngx_cred_registry_t *registry)
+{
+    ngx_uint_t             i;
+    ngx_cred_registry_t   *best, **all;
+
+    best = NULL;
+    all = registries->elts;
+
+    for (i = 0; i < registries->nelts; i++) {
+
+        if (!ngx_http_cred_same_string(&all[i]->url, &registry->url)
+            || !ngx_http_cred_same_string(&all[i]->prefix, &registry->prefix))
+        {
+            continue;
+        }
+
+        if (best == NULL || (all[i]->deletes && !best->deletes)) {
+            best = all[i];
+        }
+    }
+
+    return best == registry;
 }
 
 

@@ -41,7 +41,16 @@ for i = 4, #ARGV, 2 do
     treat[ARGV[i]] = ARGV[i + 1]
 end
 
-for _, name in ipairs(call('SMEMBERS', P .. ':pending')) do
+local names = call('SMEMBERS', P .. ':pending')
+local shift = #names > 0 and clock[2] % #names or 0
+
+-- from another one each time, so that each gets its turn
+for i = 1, #names do
+    if #claims >= 3000 then
+        break
+    end
+
+    local name = names[(i + shift) % #names + 1]
     local pending = P .. ':pending:' .. escape(name)
     local url = call('HGET', P .. ':environments', name)
     local members = {}
@@ -57,7 +66,7 @@ for _, name in ipairs(call('SMEMBERS', P .. ':pending')) do
 
     if #members == 0 and call('EXISTS', pending) == 0 then
         call('SREM', P .. ':pending', name)
-    elseif #claims < 3000 then
+    else
         claims[#claims + 1] = name
         claims[#claims + 1] = url
         claims[#claims + 1] = members

@@ -104,9 +104,9 @@ again = call('EXISTS', operations .. operation) == 1
 
 if ARGV[12] ~= '0' then
     local key = own .. ':rate' .. owned
-    local count = call('INCR', key)
+    local count = tonumber(call(again and 'GET' or 'INCR', key)) or 1
     reset = (math.floor(clock[1] / 60) + 1) * 60
-    if count == 1 then
+    if count == 1 and not again then
         call('EXPIREAT', key, reset)
     end
     limit = tonumber(call('HGET', own .. ':scope' .. owned,

@@ -157,6 +157,11 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
     ngx_uint_t         level;
     ngx_connection_t  *c;
 
+    if (ngx_exiting && redis->ncommands == 0) {
+        ngx_cred_redis_close(redis);
+        return;
+    }
+
     ngx_memzero(&redis->peer, sizeof(ngx_peer_connection_t));
 
     redis->peer.sockaddr = addr->sockaddr;
@@ -309,12 +314,32 @@ ngx_int_t
 ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply)
 {
+    u_char                  *p;
     ngx_int_t                sec, usec;
+    const char              *reason;
     ngx_cred_redis_reply_t  *s, *us;
 
     if (reply->type == NGX_CRED_REDIS_ERROR) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "refused:", &reply->str);
+
+        if (redis->url.password.len
+            && redis->handshake == (redis->url.db ? 3 : 2))
+        {
+            /* "unknown command 'AUTH', with args ..." shows the password */
+
+            p = ngx_strlchr(reply->str.data, reply->str.data + reply->str.len,
+                            ' ');
+            if (p) {
+                reply->str.len = p - reply->str.data;
+            }
+
+            reason = "refused AUTH:";
+
+        } else {
+            reason = "refused:";
+        }
+
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0, reason,
+                            &reply->str);
         return NGX_ERROR;
     }
 

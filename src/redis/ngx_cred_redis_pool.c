@@ -43,6 +43,8 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 {
     uint32_t                hash;
     ngx_str_t              *identity;
+    ngx_msec_t              resolver_timeout;
+    ngx_resolver_t         *resolver;
     ngx_cred_redis_t       *redis;
     ngx_cred_redis_pool_t  *pool;
 
@@ -96,7 +98,19 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     ngx_queue_insert_head(&pool->queue, &redis->queue);
 
     redis->used = ngx_current_msec;
+
+    resolver = redis->conf.resolver;
+    resolver_timeout = redis->conf.resolver_timeout;
+
     redis->conf = *conf;
+
+    if (conf->resolver == NULL || conf->resolver->connections.nelts == 0) {
+
+        /* a location without "resolver" takes it from no other one */
+
+        redis->conf.resolver = resolver;
+        redis->conf.resolver_timeout = resolver_timeout;
+    }
 
     return redis;
 }
