@@ -195,7 +195,7 @@ location ~ /right/ {
 --- script
 answer_is(del($_), $_, failure(503)) for qw(none wrong nobody);
 answer_is(del('right'), 'right', failure(400, 'right'));
-like(error_log_text(), qr/refused: $_/, "logged: $_") for qw(NOAUTH WRONGPASS);
+like(error_log_text(), qr/refused(?: AUTH)?: $_/, "logged: $_") for qw(NOAUTH WRONGPASS);
 unlike(error_log_text(), qr/secret|:wrong/, 'without passwords');
 
 
