@@ -106,7 +106,7 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
     if (conf->resolver == NULL || conf->resolver->connections.nelts == 0) {
 
-        /* a location without "resolver" takes it from no other one */
+        /* shared with a level that has no "resolver": keep the other's */
 
         redis->conf.resolver = resolver;
         redis->conf.resolver_timeout = resolver_timeout;
