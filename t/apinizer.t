@@ -75,7 +75,7 @@ for my $name (sort keys %receipts) {
     my $receipt = $receipts{$name};
     like($receipt, qr/"state":"undeployed"/, "$name: state");
     like($receipt, qr/"attempts":1[,}]/, "$name: attempts");
-    like($receipt, qr/"$_":\d+/, "$name: $_") for qw(first last duration);
+    like($receipt, qr/"$_":\d+/, "$name: $_") for qw(last ms);
     unlike($receipt, qr/error/, "$name: no error");
 }
 

@@ -228,8 +228,6 @@ my @table = (
      [qw(ACL SETUSER default +@all)], 'refused', q(can't run this command)],
     [redis_url('staging'), [qw(ACL SETUSER default resetkeys ~x)],
      [qw(ACL SETUSER default ~*)], 'refused', 'NOPERM'],
-    [redis_url('staging'), [qw(CONFIG SET maxmemory 1)],
-     [qw(CONFIG SET maxmemory 0)], 'refused', 'OOM'],
     [redis_url('staging'), [qw(REPLICAOF 127.0.0.1 1)],
      [qw(REPLICAOF NO ONE)], 'refused', 'READONLY'],
 );
@@ -301,7 +299,14 @@ our %Replies = (
     empty    => ['refused', "\$0\r\n\r\n"],
     pending  => ['refused', "\$7\r\npending\r\n"],
     unknown  => ['refused', "\$6\r\nundone\r\n"],
-    array    => ['refused', "*1\r\n\$10\r\nundeployed\r\n"],
+    none     => ['refused', "*0\r\n"],
+    nested   => ['refused', "*1\r\n*1\r\n\$10\r\nundeployed\r\n"],
+    number   => ['refused', "*1\r\n:1\r\n"],
+    word     => ['refused', "*1\r\n+undeployed\r\n"],
+    nils     => ['refused', "*1\r\n\$-1\r\n"],
+    waiting  => ['refused', "*1\r\n\$7\r\npending\r\n"],
+    other    => ['refused', "*1\r\n\$6\r\nundone\r\n"],
+    error    => ['refused', "*1\r\n-WRONGTYPE of this one\r\n"],
     noscript => ['refused', "-NOSCRIPT No matching script\r\n"],
     map { lc $_ => ['refused', "-$_ some text\r\n"] }
         qw(LOADING BUSY MASTERDOWN MOVED ASK OOM READONLY NOPERM ERR),
@@ -328,6 +333,11 @@ for my $id (sort keys %::Replies) {
     answer_is($answer, $id,
               pending(production => undef, staging => $::Replies{$id}[0]));
     is_gone('production', $id);
+
+    next if $::Replies{$id}[0] ne 'refused';
+    my ($error) = $::Replies{$id}[1] =~ /^(?:\*1\r\n)?-(.*)\r\n/;
+    $error //= 'unexpected reply to undeploy.lua';
+    like(receipt($answer, 'staging'), qr/"error":"\Q$error\E"/, 'the receipt');
 }
 
 
@@ -407,3 +417,16 @@ redis_start($_) for qw(production staging);
 ok(settled(), 'undeployed when they are back');
 is(redis($_, 'GET', '{cred}:apinizer:tombstone:MyProject:api-user'), 7,
    "$_ knows") for qw(production staging);
+
+
+
+=== TEST 13: out of memory: what is taken out needs none
+--- script
+is(redis('staging', qw(CONFIG SET maxmemory 1)), 'OK', 'no memory');
+like(redis('staging', qw(SET a b)), qr/OOM/, 'for nothing');
+answer_is(del('api-user'), 'undeployed', everywhere());
+is_gone('staging');
+--- redis_check
+staging: GET {cred}:apinizer:tombstone:MyProject:api-user => 7
+staging: SMEMBERS {cred}:apinizer:credentials:MyProject => other
+staging: XLEN {cred}:undeployments => 1

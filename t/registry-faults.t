@@ -14,7 +14,7 @@ END
 
 # which script it is, by its arguments
 
-sub is_delete { @_ == 19 && $_[5] eq 'apinizer' }
+sub is_delete { @_ == 19 && $_[6] eq 'apinizer' }
 
 
 # a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth
@@ -50,6 +50,22 @@ sub load_sample {
 }
 
 sub everything { [ map { contents($_) } qw(registry production staging) ] }
+
+# an answer to delete.lua: nested arrays, strings, and integers as ":1"
+
+sub bytes {
+    my ($value) = @_;
+    return '*' . @$value . "\r\n" . join '', map { bytes($_) } @$value
+        if ref $value;
+    return $value =~ /^:/ ? "$value\r\n" : '$' . length($value) . "\r\n$value\r\n";
+}
+
+# what nginx has sent there for a credential
+
+sub asked {
+    my ($port, $id) = @_;
+    return grep { / \Q$id\E 127\.0\.0\.1 \w+$/ } fake_log($port);
+}
 
 # a delete in time: the connection is made again by itself
 
@@ -250,11 +266,15 @@ EXISTS {cred}:apinizer:grants:MyProject:api-user => 0
 --- before
 # the id of the credential says which; claim.lua is answered well
 
+my $member = 'apinizer:MyProject:x:0:' . '0' x 32;
+my $cascade = ['production', 'unix:/x', 'undeployed'];
+my @item = ('deleted', 'alice', 'MyProject', $member);
+
 our %Replies = (
     garbage    => "\x16\x03\x01hello",
     http       => "HTTP/1.1 400 Bad Request\r\n\r\n",
     blank      => "\r\n\r\n",
-    half       => \"*9\r\n\$7\r\ndele",
+    half       => \"*3\r\n:1\r\n*0\r\n*5\r\n\$7\r\ndele",
     nothing    => \"",
     silence    => undef,
     huge       => "\$2147483648\r\nx",
@@ -274,15 +294,6 @@ our %Replies = (
     integer    => ":1\r\n",
     ok         => "+OK\r\n",
     string     => "\$7\r\ndeleted\r\n",
-    short      => "*2\r\n\$7\r\ndeleted\r\n:1\r\n",
-    unknown    => "*9\r\n\$7\r\nremoved\r\n:1\r\n" . "\$1\r\na\r\n" x 4
-                  . ":0\r\n" x 3,
-    types      => "*9\r\n\$7\r\ndeleted\r\n:1\r\n" . ":1\r\n" x 4
-                  . "\$1\r\na\r\n" x 3,
-    nested     => "*9\r\n*1\r\n\$7\r\ndeleted\r\n:1\r\n" . "\$1\r\na\r\n" x 4
-                  . ":0\r\n" x 3,
-    ragged     => "*10\r\n\$7\r\ndeleted\r\n:1\r\n" . "\$1\r\na\r\n" x 4
-                  . ":0\r\n" x 3 . "\$1\r\na\r\n",
     resp3      => "%1\r\n+a\r\n+b\r\n",
     noscript   => "-NOSCRIPT No matching script\r\n",
     map({ lc $_ => "-$_ some text\r\n" }
@@ -294,10 +305,93 @@ our %Replies = (
     'bytes'    => "-ERR \0\x01\x02\xff\e[31m\n\r\n",
 );
 
+# arrays as delete.lua returns them, each with one fault
+
+my %arrays = (
+    # time, cascades, items
+
+    'only-time'    => [':1'],
+    'no-item'      => [':1', [$cascade]],
+    'bare-item'    => [ [@item, ':1'] ],
+    'no-time'      => [ [$cascade], [@item, ':1'] ],
+    'time-string'  => ['1', [$cascade], [@item, ':1']],
+    'time-array'   => [[], [$cascade], [@item, ':1']],
+    'no-cascades'  => [':1', ':0', [@item, ':1']],
+    'named'        => [':1', 'production', [@item, ':1']],
+    'old'          => ['deleted', ':1', 'alice', 'MyProject', $member,
+                       (':0') x 4, @$cascade],
+
+    'bare-word'    => [':1', [$cascade], 'deleted'],
+    'no-word'      => [':1', [$cascade], ''],
+    'other-word'   => [':1', [$cascade], 'removed'],
+    'number'       => [':1', [$cascade], ':1'],
+    'late'         => [':1', [$cascade], 'late'],
+    'full'         => [':1', [$cascade], 'full'],
+    'empty-item'   => [':1', [$cascade], []],
+    'short'        => [':1', [$cascade], [@item]],
+    'six'          => [':1', [$cascade], [@item, ':1', ':1']],
+    'seven'        => [':1', [$cascade], [@item, (':1') x 3]],
+    'nine'         => [':1', [$cascade], [@item, (':1') x 5]],
+
+    'unknown'      => [':1', [$cascade], ['removed', @item[1 .. 3], ':1']],
+    'late-result'  => [':1', [$cascade], ['late', @item[1 .. 3], ':1']],
+    'result-number' => [':1', [$cascade], [':1', @item[1 .. 3], ':1']],
+    'nested'       => [':1', [$cascade], [['deleted'], @item[1 .. 3], ':1']],
+    'subject'      => [':1', [$cascade], ['deleted', ':1', @item[2, 3], ':1']],
+    'scope'        => [':1', [$cascade], [@item[0, 1], [], $member, ':1']],
+    'member'       => [':1', [$cascade], [@item[0 .. 2], ':1', ':1']],
+    'no-member'    => [':1', [$cascade], [@item[0 .. 2], '', ':1']],
+    'short-member' => [':1', [$cascade], [@item[0 .. 2], '0' x 31, ':1']],
+
+    'no-number'    => [':1', [$cascade], [@item, '1']],
+    'other'        => [':1', [$cascade], [@item, [':1']]],
+    'beyond'       => [':1', [$cascade], [@item, ':2']],
+    'none'         => [':1', [], [@item, ':1']],
+    'far'          => [':1', [$cascade], [@item, ':9223372036854775807']],
+    'before'       => [':1', [$cascade], [@item, ':-1']],
+    'far-before'   => [':1', [$cascade], [@item, ':-9223372036854775808']],
+
+    'flat'         => [':1', $cascade, [@item, ':1']],
+    'ragged'       => [':1', [[@$cascade, 'staging']], [@item, ':1']],
+    'two-of-three' => [':1', [[@$cascade[0, 1]]], [@item, ':1']],
+    'name'         => [':1', [[':1', @$cascade[1, 2]]], [@item, ':1']],
+    'url'          => [':1', [[$$cascade[0], [], $$cascade[2]]], [@item, ':1']],
+    'state'        => [':1', [[@$cascade[0, 1], ':1']], [@item, ':1']],
+    'states'       => [':1', [[@$cascade[0, 1], ['claimed']]], [@item, ':1']],
+
+    'counted'      => [':1', [$cascade], [@item, ':1', '3', '2', '60']],
+    'counted-1'    => [':1', [$cascade], [@item, ':1', '3', ':2', ':60']],
+    'counted-2'    => [':1', [$cascade], [@item, ':1', ':3', [], ':60']],
+    'counted-3'    => [':1', [$cascade], [@item, ':1', ':3', ':2', '60']],
+);
+
+%Replies = (%Replies, map { $_ => bytes($arrays{$_}) } keys %arrays);
+
+# what is of another type, and no type of "bytes"
+
+my $head = "*3\r\n:1\r\n" . bytes([$cascade]);
+
+$Replies{'nil-time'} = "*3\r\n\$-1\r\n" . bytes([$cascade]) . bytes([@item, ':1']);
+$Replies{'nil-cascades'} = "*3\r\n:1\r\n*-1\r\n" . bytes([@item, ':1']);
+$Replies{'nil-cascade'} = "*3\r\n:1\r\n*1\r\n\$-1\r\n" . bytes([@item, ':1']);
+$Replies{'nil-item'} = "$head\$-1\r\n";
+$Replies{'nil-number'} = "$head*5\r\n" . join('', map { bytes($_) } @item)
+                         . "\$-1\r\n";
+$Replies{'status'} = "$head+unauthorized\r\n";
+$Replies{'error-item'} = "$head-WRONGTYPE some text\r\n";
+
+# and those with none
+
+our %Good = (
+    good  => bytes([':1', [$cascade], [@item, ':1']]),
+    rated => bytes([':1', [[], $cascade], [@item, ':2', ':3', ':2', ':60']]),
+    empty => bytes([':1', [[]], [@item, ':1']]),
+);
+
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
-    return $Replies{$_[11]} if is_delete(@_);
-    return "*0\r\n";
+    return "*0\r\n" unless is_delete(@_);
+    return $_[16] =~ /^no fault: (.*)/ ? $Good{$1} : $Replies{$_[16]};
 };
 
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
@@ -307,11 +401,20 @@ cred_connect_timeout  1s;
 cred_command_timeout  250ms;
 --- script
 my ($worker) = nginx_workers();
+my $port = $ENV{TEST_NGINX_FAKE};
 
 for my $name (sort keys %::Replies) {
     my $answer = del($name =~ s/ /%20/gr);
+
+    # the operation is read before the environments
+    delete $answer->{headers}{'cred-operation'}
+        if $name =~ /^(?:name|url|states?)$/;
+
     answer_is($answer, $name, failure(503));
 }
+
+answer_is(del("no%20fault:%20$_"), $_, deleted('production')) for qw(good rated);
+answer_is(del("no%20fault:%20empty"), 'empty', deleted());
 
 is((nginx_workers())[0], $worker, 'the same worker');
 like(error_log_text(), qr/$_/, "logged: $_")
@@ -319,11 +422,20 @@ like(error_log_text(), qr/$_/, "logged: $_")
         'too many elements in a reply', 'nested',
         'closed the connection', 'did not reply in time', 'reply without a',
         'unexpected reply to delete.lua', map { "refused a command: $_" }
-        qw(LOADING BUSY MASTERDOWN CLUSTERDOWN MOVED ASK OOM);
+        qw(LOADING BUSY MASTERDOWN CLUSTERDOWN MOVED ASK OOM WRONGTYPE);
 unlike(error_log_text(), qr/[\0\x01\e]/, 'no control characters in the log');
 my $text = slurp("/proc/$worker/status");
 my ($rss) = $text =~ /VmRSS:\s+(\d+)/;
 cmp_ok($rss, '<', $ENV{CRED_NGINX} ? 1000000 : 60000, 'memory is bounded');
+
+# what is late is asked again once, what is full for as long as a command may
+# take, one time after the other
+
+is(join(' ', map { /(\w+)$/ } asked($port, 'late')), 'all again', 'late');
+my $times = asked($port, 'full');
+cmp_ok($times, '>', 2, 'full');
+is(del('after')->{status}, 503, 'another one');
+is(scalar(asked($port, 'full')), $times, 'then no more');
 
 
 

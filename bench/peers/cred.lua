@@ -91,10 +91,10 @@ local function acknowledge(premature)
 
             -- unpack() takes some thousand elements
 
-            for i = 1, #all, 3072 do
+            for i = 1, #all, 3000 do
                 local ok, err = run(registry, scripts.acknowledge,
                                     PREFIX .. ":audit", PREFIX, "1000", "60000",
-                                    unpack(all, i, math.min(i + 3071, #all)))
+                                    unpack(all, i, math.min(i + 2999, #all)))
                 if not ok then
                     ngx.log(ngx.ERR, "acknowledge: ", err)
                 end
@@ -174,29 +174,32 @@ function _M.delete()
     ffi.C.SHA256(token[1], #token[1], bytes)
     local hash = to_hex(32)
 
-    local res, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
-                         "apinizer", operation, ngx.now() * 1000 + 2000, hash,
-                         "", m[1], m[2], ngx.var.remote_addr, "12000", "1",
-                         "0", "", "0", "all")
-    if not res then
+    local reply, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
+                           "12000", "apinizer", "1", "0", "", "0",
+                           ngx.now() * 1000 + 2000, operation, hash, "", m[1],
+                           m[2], ngx.var.remote_addr, "all")
+    if not reply then
         ngx.log(ngx.ERR, "delete: ", err)
         return answer(503, '{"error":"server_error"}')
     end
 
+    local res = reply[3]
+
     if res[1] ~= "deleted" then
-        local refusal = refusals[res[1]] or { 503, "" }
+        local refusal = refusals[type(res) == "table" and res[1] or res]
+                        or { 503, "" }
         if refusal[1] == 401 then
             ngx.header["WWW-Authenticate"] = "Bearer"
         end
         return answer(refusal[1], refusal[2])
     end
 
-    local member, threads, names = res[6], {}, {}
+    local member, cascade, threads, names = res[4], reply[2][res[5]], {}, {}
 
-    for i = 10, #res, 3 do
+    for i = 1, #cascade, 3 do
         local n = #threads + 1
-        names[n] = res[i]
-        threads[n] = ngx.thread.spawn(undeploy, res[i + 1], member)
+        names[n] = cascade[i]
+        threads[n] = ngx.thread.spawn(undeploy, cascade[i + 1], member)
     end
 
     local results, pending = {}, 0
@@ -208,10 +211,9 @@ function _M.delete()
 
         receipts[k + 1] = names[n]
         receipts[k + 2] = member
-        receipts[k + 3] = state or "pending"
+        receipts[k + 3] = state and state[1] or "pending"
         receipts[k + 4] = state and "" or failure
         receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
-        receipts[k + 6] = "500"
 
         if state then
             results[n] = { names[n],

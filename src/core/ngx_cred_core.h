@@ -158,13 +158,7 @@ struct ngx_cred_registry_s {
 
     ngx_str_t                   audit;      /* P:audit */
     ngx_str_t                   lease;      /* milliseconds */
-    ngx_str_t                   shortest;
-    ngx_str_t                   longest;
-
-    /* of this worker */
-
-    ngx_queue_t                 unacknowledged;
-    ngx_event_t                 acknowledge;   /* posted */
+    ngx_str_t                   acknowledge[4];
 };
 
 

@@ -14,10 +14,10 @@
 #include <ngx_cred_delete.h>
 
 
-#define NGX_CRED_DELETE_FIXED  9    /* elements of a reply before those of the
-                                       environments ... */
-#define NGX_CRED_DELETE_EACH   3    /* ... and of each environment */
-#define NGX_CRED_POOL_SIZE     4096
+#define NGX_CRED_DELETE_REPLY    5  /* elements of a reply ... */
+#define NGX_CRED_DELETE_COUNTED  8  /* ... and of one that is counted */
+#define NGX_CRED_DELETE_CASCADE  3  /* and of each environment */
+#define NGX_CRED_POOL_SIZE       4096
 
 
 static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
@@ -30,8 +30,9 @@ static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
-    ngx_cred_redis_reply_t *reply);
+    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *member);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     ngx_cred_redis_reply_t *reply);
 
@@ -43,6 +44,8 @@ static ngx_str_t  ngx_cred_delete_checks[] = {
     ngx_string("absent"),
     ngx_string("token")
 };
+
+static ngx_str_t  ngx_cred_delete_again = ngx_string("again");
 
 
 ngx_int_t
@@ -116,28 +119,12 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
         return NGX_ERROR;
     }
 
-    arg = del->args;
+    arg = del->shared;
 
     *arg++ = del->registry->audit;
     *arg++ = del->registry->prefix;
-    *arg++ = params->api;
-
-    arg->data = del->operation;
-    arg->len = NGX_CRED_OPERATION_LEN;
-    arg++;
-
-    del->deadline = arg++;
-
-    arg->data = del->token;
-    arg->len = NGX_CRED_TOKEN_LEN;
-    arg++;
-
-    p = ngx_cred_delete_keep(p, arg++, &params->subject);
-    p = ngx_cred_delete_keep(p, arg++, &params->scope);
-    p = ngx_cred_delete_keep(p, arg++, &params->id);
-    (void) ngx_cred_delete_keep(p, arg++, &params->client);
-
     *arg++ = del->registry->lease;
+    *arg++ = params->api;
 
     arg->data = (u_char *) (params->rules->membership ? "1" : "0");
     arg->len = 1;
@@ -153,9 +140,28 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     arg->len = 1;
     arg++;
 
+    del->deadline = arg;
+
+    arg = del->args;
+
+    arg->data = del->operation;
+    arg->len = NGX_CRED_OPERATION_LEN;
+    arg++;
+
+    arg->data = del->token;
+    arg->len = NGX_CRED_TOKEN_LEN;
+    arg++;
+
+    p = ngx_cred_delete_keep(p, arg++, &params->subject);
+    p = ngx_cred_delete_keep(p, arg++, &params->scope);
+    p = ngx_cred_delete_keep(p, arg++, &params->id);
+    (void) ngx_cred_delete_keep(p, arg++, &params->client);
+
+    del->check = arg;
     *arg++ = ngx_cred_delete_checks[params->check];
 
     del->command.script = &ngx_cred_delete_script;
+    del->command.shared = del->shared;
     del->command.args = del->args;
     del->command.nargs = arg - del->args;
     del->command.handler = ngx_cred_delete_reply;
@@ -296,6 +302,16 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
             return;
         }
 
+        /* the first of a call always has room */
+
+        if (rc == NGX_BUSY
+            && ngx_current_msec - del->start
+               < del->registry->redis.command_timeout
+            && ngx_cred_delete_ask(del) == NGX_OK)
+        {
+            return;
+        }
+
     } else {
         rc = (command->status == NGX_CRED_REDIS_REFUSED) ? NGX_ERROR
                                                          : NGX_AGAIN;
@@ -309,6 +325,10 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     if (rc == NGX_AGAIN && !del->again) {
         del->again = 1;
 
+        if (del->check->data == ngx_cred_delete_checks[0].data) {
+            *del->check = ngx_cred_delete_again;
+        }
+
         if (ngx_cred_delete_ask(del) == NGX_OK) {
             return;
         }
@@ -321,88 +341,95 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
 }
 
 
-/* NGX_OK, NGX_AGAIN if it came too late, or NGX_ERROR */
+/*
+ * NGX_OK; NGX_AGAIN if it came too late; NGX_BUSY if there was no room in the
+ * reply; or NGX_ERROR
+ */
 
 static ngx_int_t
 ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
 {
-    ngx_str_t                *word, *name;
-    ngx_uint_t                i;
+    ngx_int_t                 rc;
+    ngx_uint_t                counted;
     ngx_cred_redis_t         *redis;
     ngx_cred_outcome_t       *outcome;
-    ngx_cred_redis_reply_t  **elts;
+    ngx_cred_redis_reply_t  **elts, *time, *cascades, *cascade;
 
-    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts < 2) {
-        goto invalid;
-    }
+    elts = del->command.whole->elts;
 
-    elts = reply->elts;
-
-    if (elts[0]->type != NGX_CRED_REDIS_STRING
-        || elts[1]->type != NGX_CRED_REDIS_INTEGER)
+    if (del->command.whole == reply
+        || elts[0]->type != NGX_CRED_REDIS_INTEGER
+        || elts[1]->type != NGX_CRED_REDIS_ARRAY)
     {
         goto invalid;
     }
+
+    time = elts[0];
+    cascades = elts[1];
 
     redis = ngx_cred_registry_redis(del->registry);
 
     if (redis) {
-        ngx_cred_redis_set_time(redis, elts[1]->integer);
-    }
-
-    word = &elts[0]->str;
-
-    if (word->len == 4 && ngx_strncmp(word->data, "late", 4) == 0) {
-        return NGX_AGAIN;
+        ngx_cred_redis_set_time(redis, time->integer);
     }
 
     outcome = &del->outcome;
 
-    for (i = 0; i < NGX_CRED_NRESULTS; i++) {
-        name = ngx_cred_result_name(i);
+    if (reply->type == NGX_CRED_REDIS_STRING) {
+        rc = ngx_cred_delete_word(del, &reply->str);
 
-        if (word->len == name->len
-            && ngx_strncmp(word->data, name->data, word->len) == 0)
+        if (rc == NGX_ERROR
+            || (rc == NGX_OK && outcome->result != NGX_CRED_UNAUTHORIZED))
         {
-            break;
+            goto invalid;
         }
+
+        return rc;
     }
 
-    if (i == NGX_CRED_NRESULTS) {
+    if (reply->type != NGX_CRED_REDIS_ARRAY) {
         goto invalid;
     }
 
-    outcome->result = i;
+    elts = reply->elts;
+    counted = (reply->nelts == NGX_CRED_DELETE_COUNTED);
 
-    if (i == NGX_CRED_UNAUTHORIZED && reply->nelts == 2) {
-        return NGX_OK;
-    }
-
-    if (reply->nelts < NGX_CRED_DELETE_FIXED
-        || (reply->nelts - NGX_CRED_DELETE_FIXED) % NGX_CRED_DELETE_EACH
-        || ngx_cred_delete_copy(del, &outcome->subject, elts[2]) != NGX_OK
-        || ngx_cred_delete_copy(del, &outcome->scope, elts[3]) != NGX_OK
-        || ngx_cred_delete_copy(del, &outcome->operation, elts[4]) != NGX_OK
-        || elts[6]->type != NGX_CRED_REDIS_INTEGER
-        || elts[7]->type != NGX_CRED_REDIS_INTEGER
-        || elts[8]->type != NGX_CRED_REDIS_INTEGER)
+    if ((reply->nelts != NGX_CRED_DELETE_REPLY && !counted)
+        || elts[0]->type != NGX_CRED_REDIS_STRING
+        || ngx_cred_delete_word(del, &elts[0]->str) != NGX_OK
+        || ngx_cred_delete_copy(del, &outcome->subject, elts[1]) != NGX_OK
+        || ngx_cred_delete_copy(del, &outcome->scope, elts[2]) != NGX_OK
+        || elts[4]->type != NGX_CRED_REDIS_INTEGER
+        || elts[4]->integer < 0
+        || elts[4]->integer > (int64_t) cascades->nelts)
     {
         goto invalid;
     }
 
-    outcome->rate_limit = elts[6]->integer;
-    outcome->rate_remaining = elts[7]->integer;
-    outcome->rate_reset = elts[8]->integer;
+    if (counted) {
 
-    if (outcome->rate_reset) {
-        outcome->retry_after = outcome->rate_reset - elts[1]->integer / 1000;
+        if (elts[5]->type != NGX_CRED_REDIS_INTEGER
+            || elts[6]->type != NGX_CRED_REDIS_INTEGER
+            || elts[7]->type != NGX_CRED_REDIS_INTEGER)
+        {
+            goto invalid;
+        }
+
+        outcome->rate_limit = elts[5]->integer;
+        outcome->rate_remaining = elts[6]->integer;
+        outcome->rate_reset = elts[7]->integer;
+        outcome->retry_after = outcome->rate_reset - time->integer / 1000;
     }
 
-    if (ngx_cred_delete_environments(del, reply) != NGX_OK) {
-        goto invalid;
+    if (elts[4]->integer == 0) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    cascade = cascades->elts[elts[4]->integer - 1];
+
+    if (ngx_cred_delete_environments(del, cascade, elts[3]) == NGX_OK) {
+        return NGX_OK;
+    }
 
 invalid:
 
@@ -414,22 +441,61 @@ invalid:
 
 
 static ngx_int_t
+ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    for (i = 0; i < NGX_CRED_NRESULTS; i++) {
+        name = ngx_cred_result_name(i);
+
+        if (word->len == name->len
+            && ngx_strncmp(word->data, name->data, word->len) == 0)
+        {
+            del->outcome.result = i;
+            return NGX_OK;
+        }
+    }
+
+    if (word->len == 4 && ngx_strncmp(word->data, "late", 4) == 0) {
+        return NGX_AGAIN;
+    }
+
+    if (word->len == 4 && ngx_strncmp(word->data, "full", 4) == 0) {
+        return NGX_BUSY;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
 ngx_cred_delete_environments(ngx_cred_delete_t *del,
-    ngx_cred_redis_reply_t *reply)
+    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *reply)
 {
     ngx_str_t                 member;
     ngx_uint_t                i, n;
     ngx_cred_redis_reply_t  **elts;
     ngx_cred_undeployment_t  *u;
 
-    n = (reply->nelts - NGX_CRED_DELETE_FIXED) / NGX_CRED_DELETE_EACH;
+    if (cascade->type != NGX_CRED_REDIS_ARRAY
+        || cascade->nelts % NGX_CRED_DELETE_CASCADE
+        || ngx_cred_delete_copy(del, &member, reply) != NGX_OK
+        || member.len < NGX_CRED_OPERATION_LEN)
+    {
+        return NGX_ERROR;
+    }
+
+    /* API:scope:id:revision:operation */
+
+    del->outcome.operation.len = NGX_CRED_OPERATION_LEN;
+    del->outcome.operation.data = member.data + member.len
+                                  - NGX_CRED_OPERATION_LEN;
+
+    n = cascade->nelts / NGX_CRED_DELETE_CASCADE;
 
     if (n == 0) {
         return NGX_OK;
-    }
-
-    if (ngx_cred_delete_copy(del, &member, reply->elts[5]) != NGX_OK) {
-        return NGX_ERROR;
     }
 
     u = ngx_pcalloc(del->pool, n * sizeof(ngx_cred_undeployment_t));
@@ -439,9 +505,9 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
 
     del->undeployments = u;
 
-    elts = &reply->elts[NGX_CRED_DELETE_FIXED];
+    elts = cascade->elts;
 
-    for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_EACH) {
+    for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_CASCADE) {
 
         if (ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
             || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK

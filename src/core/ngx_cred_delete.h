@@ -22,14 +22,16 @@
 #include <ngx_cred_undeployment.h>
 
 
-#define NGX_CRED_DELETE_ARGS   16
+#define NGX_CRED_DELETE_ARGS   7
 #define NGX_CRED_TOKEN_LEN     64   /* SHA-256 in hex */
 
 
 struct ngx_cred_delete_s {
     ngx_cred_redis_command_t     command;
-    ngx_str_t                    args[NGX_CRED_DELETE_ARGS];
+    ngx_str_t                    shared[NGX_CRED_DELETE_SHARED];
     ngx_str_t                   *deadline;      /* one of them */
+    ngx_str_t                    args[NGX_CRED_DELETE_ARGS];
+    ngx_str_t                   *check;         /* one of them */
 
     ngx_pool_t                  *pool;
     ngx_cred_registry_t         *registry;

@@ -24,28 +24,32 @@ static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
 ngx_cred_redis_script_t  ngx_cred_delete_script = {
     ngx_string("delete.lua"),
     ngx_string(NGX_CRED_SCRIPT_DELETE),
-    ngx_string(NGX_CRED_SCRIPT_DELETE_SHA)
+    ngx_string(NGX_CRED_SCRIPT_DELETE_SHA),
+    32, NGX_CRED_DELETE_SHARED, NGX_CRED_DELETE_WHOLE
 };
 
 
 ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
     ngx_string("undeploy.lua"),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
-    ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA)
+    ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA),
+    64, NGX_CRED_UNDEPLOY_SHARED, 0
 };
 
 
 ngx_cred_redis_script_t  ngx_cred_acknowledge_script = {
     ngx_string("acknowledge.lua"),
     ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE),
-    ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE_SHA)
+    ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE_SHA),
+    256, NGX_CRED_ACKNOWLEDGE_SHARED, 0
 };
 
 
 ngx_cred_redis_script_t  ngx_cred_claim_script = {
     ngx_string("claim.lua"),
     ngx_string(NGX_CRED_SCRIPT_CLAIM),
-    ngx_string(NGX_CRED_SCRIPT_CLAIM_SHA)
+    ngx_string(NGX_CRED_SCRIPT_CLAIM_SHA),
+    1, NGX_CRED_CLAIM_SHARED, 0
 };
 
 
@@ -90,21 +94,19 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
 
+    registry->acknowledge[0] = registry->audit;
+    registry->acknowledge[1] = registry->prefix;
+
     if (ngx_cred_registry_number(pool, &registry->lease, lease) != NGX_OK
-        || ngx_cred_registry_number(pool, &registry->shortest,
+        || ngx_cred_registry_number(pool, &registry->acknowledge[2],
                                     registry->retry_min)
            != NGX_OK
-        || ngx_cred_registry_number(pool, &registry->longest,
+        || ngx_cred_registry_number(pool, &registry->acknowledge[3],
                                     registry->retry_max)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
-
-    ngx_queue_init(&registry->unacknowledged);
-
-    registry->acknowledge.handler = ngx_cred_acknowledge_handler;
-    registry->acknowledge.data = registry;
 
     return NGX_OK;
 }

@@ -14,8 +14,6 @@
 
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
 #define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
-#define NGX_CRED_RETRY_FIXED     4      /* arguments before those of the
-                                           environments */
 
 
 /* how an environment is treated by a claim */
@@ -214,7 +212,7 @@ ngx_cred_retry_ask(ngx_cred_retry_t *retry)
     }
 
     args = ngx_palloc(retry->pool,
-                      (NGX_CRED_RETRY_FIXED + 2 * retry->nenvironments)
+                      (NGX_CRED_CLAIM_SHARED + 2 * retry->nenvironments)
                       * sizeof(ngx_str_t));
     p = ngx_pnalloc(retry->pool, NGX_INT_T_LEN);
 
@@ -254,8 +252,9 @@ ngx_cred_retry_ask(ngx_cred_retry_t *retry)
     }
 
     retry->command.script = &ngx_cred_claim_script;
-    retry->command.args = args;
-    retry->command.nargs = arg - args;
+    retry->command.shared = args;
+    retry->command.args = args + NGX_CRED_CLAIM_SHARED;
+    retry->command.nargs = arg - retry->command.args;
     retry->command.handler = ngx_cred_retry_reply;
     retry->command.data = retry;
 

@@ -17,6 +17,9 @@ static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
 static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
+static void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
+static void ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
 
 
 void
@@ -48,19 +51,18 @@ ngx_cred_undeploy(ngx_cred_undeployment_t *u)
         return;
     }
 
-    u->args[0].data = p;
+    u->shared[0].data = p;
     p = ngx_cpymem(p, prefix->data, prefix->len);
     p = ngx_cpymem(p, ":undeployments", sizeof(":undeployments") - 1);
-    u->args[0].len = p - u->args[0].data;
+    u->shared[0].len = p - u->shared[0].data;
 
-    u->args[1].data = u->args[0].data;
-    u->args[1].len = prefix->len;
-
-    u->args[2] = u->member;
+    u->shared[1].data = u->shared[0].data;
+    u->shared[1].len = prefix->len;
 
     u->command.script = &ngx_cred_undeploy_script;
-    u->command.args = u->args;
-    u->command.nargs = 3;
+    u->command.shared = u->shared;
+    u->command.args = &u->member;
+    u->command.nargs = 1;
     u->command.handler = ngx_cred_undeploy_reply;
     u->command.data = u;
 
@@ -140,7 +142,56 @@ ngx_cred_undeploy_done(ngx_cred_undeployment_t *u)
 {
     u->duration = ngx_current_msec - u->start;
 
-    ngx_cred_acknowledge(u);
-
     u->handler(u);
+
+    ngx_cred_acknowledge(u);
+}
+
+
+static void
+ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
+{
+    ngx_str_t         *arg;
+    ngx_cred_redis_t  *redis;
+
+    arg = u->args;
+
+    *arg++ = u->environment;
+    *arg++ = u->member;
+    *arg++ = *ngx_cred_state_name(u->state);
+    *arg++ = u->error;
+
+    arg->data = u->number;
+    arg->len = ngx_sprintf(u->number, "%M", u->duration) - u->number;
+    arg++;
+
+    u->command.script = &ngx_cred_acknowledge_script;
+    u->command.shared = u->registry->acknowledge;
+    u->command.args = u->args;
+    u->command.nargs = arg - u->args;
+    u->command.handler = ngx_cred_acknowledge_reply;
+    u->command.data = u;
+
+    redis = ngx_cred_registry_redis(u->registry);
+
+    if (redis == NULL || ngx_cred_redis_eval(redis, &u->command) != NGX_OK) {
+
+        /*
+         * The registry does not know what was done: the entry is attempted
+         * again after its lease, which does no harm.
+         */
+
+        u->release(u);
+    }
+}
+
+
+static void
+ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_cred_undeployment_t  *u;
+
+    u = command->data;
+    u->release(u);
 }

@@ -22,16 +22,27 @@
 #include <ngx_cred_core.h>
 
 
+/* arguments that the commands of one call share: the key, the prefix ... */
+
+#define NGX_CRED_DELETE_SHARED       9
+#define NGX_CRED_UNDEPLOY_SHARED     2
+#define NGX_CRED_ACKNOWLEDGE_SHARED  4
+#define NGX_CRED_CLAIM_SHARED        4
+
+/* and elements of its reply: time and cascades */
+
+#define NGX_CRED_DELETE_WHOLE        2
+
+
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
 
 typedef void (*ngx_cred_undeployment_handler_pt)(ngx_cred_undeployment_t *u);
 
 
 struct ngx_cred_undeployment_s {
-    ngx_cred_redis_command_t            command;
-    ngx_str_t                           args[3];
-
-    ngx_queue_t                         queue;       /* to acknowledge */
+    ngx_cred_redis_command_t            command;     /* then of its receipt */
+    ngx_str_t                           shared[NGX_CRED_UNDEPLOY_SHARED];
+    ngx_str_t                           args[5];
 
     ngx_cred_registry_t                *registry;
     ngx_pool_t                         *pool;        /* outlives it */
@@ -46,14 +57,16 @@ struct ngx_cred_undeployment_s {
     ngx_msec_t                          duration;
 
     u_char                              number[NGX_INT64_LEN];
-    u_char                              jitter[4];
 
     unsigned                            claimed:1;   /* is to be attempted */
 
     /* the attempt is over; may be called from within ngx_cred_undeploy() */
     ngx_cred_undeployment_handler_pt    handler;
 
-    /* the receipt is written or lost: the undeployment is of no more use */
+    /*
+     * the receipt is written or lost: the undeployment is of no more use; may
+     * be called from within ngx_cred_undeploy(), after the other one
+     */
     ngx_cred_undeployment_handler_pt    release;
 
     void                               *data;
@@ -68,8 +81,8 @@ extern ngx_cred_redis_script_t  ngx_cred_claim_script;
 
 /*
  * Attempts the undeployment, whose registry, pool, environment, url, member,
- * handler, release and data are set.  An attempt takes no longer than the
- * connect and the command timeout together.
+ * handler, release and data are set, then has the registry write its receipt.
+ * An attempt takes no longer than the connect and the command timeout together.
  */
 void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
 
@@ -77,13 +90,6 @@ void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
  * Settles it without an attempt: the environment is not registered.
  */
 void ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u);
-
-/*
- * Sends the receipts of this turn of the event loop in one command to the
- * registry, and releases the undeployments after the reply.
- */
-void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
-void ngx_cred_acknowledge_handler(ngx_event_t *ev);
 
 /* the word of a receipt, a constant; and back, NGX_CRED_PENDING by default */
 ngx_str_t *ngx_cred_state_name(ngx_cred_state_e state);

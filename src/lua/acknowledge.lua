@@ -3,18 +3,21 @@
 --
 -- KEYS[1]  P:audit
 -- ARGV     prefix, shortest and longest delay (ms); then for each undeployment
---          environment, member, state, error, duration (ms), jitter (0..999)
--- returns  how many left the pending entries
+--          environment, member, state, error and duration (ms)
+-- returns  nothing
 
 local P, shortest, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local call, find, format = redis.call, string.find, string.format
+local call, try = redis.call, redis.pcall
+local find, format, sub = string.find, string.format, string.sub
+local ARGV = ARGV
 local clock = call('TIME')
-local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local stamp = clock[1] .. sub('00000' .. clock[2], -6, -4)
 local now = tonumber(stamp)
-local settled = 0
+local kept_until = format('%d', clock[1] + 604800)
 
--- as delete.lua writes it
+-- as delete.lua writes it, and what mostly becomes of it
 local fresh = '{"state":"pending","attempts":0}'
+local first = '","attempts":1,"last":' .. stamp .. ',"ms":'
 
 local function escape(s)
     if find(s, ':', 1, true) or find(s, '%', 1, true) then
@@ -29,41 +32,47 @@ local function unescape(s)
     end))
 end
 
-local function decode(receipt)
-    local ok, value = pcall(cjson.decode, receipt or '')
-    return ok and type(value) == 'table' and value or {}
-end
-
 -- milliseconds as a string, since Redis would format a number as a float
 local function time(ms)
     return format('%d%03d', ms / 1000, ms % 1000)
 end
 
--- the new receipt, and when the next attempt is due
+-- the new receipt, unless somebody else has settled it, and when the next
+-- attempt is due
 
 local function write(i, kept)
     local state, failure, duration = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
 
-    if kept == fresh and state == 'undeployed' and failure == '' then
-        return format('{"state":"undeployed","attempts":1,"first":%s,'
-                      .. '"last":%s,"duration":%s}',
-                      time(now - duration), stamp, duration)
+    if kept == fresh and failure == ''
+       and (state == 'undeployed' or state == 'not_deployed')
+    then
+        return '{"state":"' .. state .. first .. duration .. '}'
     end
 
-    local receipt = decode(kept)
+    local ok, receipt = pcall(cjson.decode, kept or '')
+
+    if not ok or type(receipt) ~= 'table' then
+        receipt = {}
+    end
+
+    if receipt.state and receipt.state ~= 'pending' then
+        return
+    end
 
     receipt.state = state
     receipt.attempts = (tonumber(receipt.attempts) or 0)
                        + (state == 'unregistered' and 0 or 1)
     receipt.first = receipt.first or now - duration
     receipt.last = now
-    receipt.duration = tonumber(duration)
+    receipt.ms = tonumber(duration)
     receipt.error = failure ~= '' and failure or receipt.error
     receipt.next = nil
 
     if state == 'pending' then
+        -- three quarters of the delay and a random part of the rest
         local delay = shortest * 2 ^ math.min(receipt.attempts - 1, 30)
-        delay = math.min(delay, longest) * (750 + ARGV[i + 5] / 2) / 1000
+        local random = (clock[2] + i * 7919) % 1000
+        delay = math.min(delay, longest) * (750 + random / 2) / 1000
         receipt.next = now + math.floor(delay)
     end
 
@@ -87,105 +96,135 @@ local function incomplete(operation)
     end
 end
 
--- what is written of one operation is written together
+-- what is written of one operation, or of one environment, is written together
 
-local groups, order, pendings = {}, {}, {}
+local environments, operations, members = {}, {}, {}
+local opens, closed, previous = {}, {}, {}
 
-for i = 4, #ARGV, 6 do
-    local member = ARGV[i + 1]
-    local group = groups[member]
-    if group then
-        group[#group + 1] = i
+local function acknowledge(member)
+    local operation, fields, set, n, done = sub(member, -32), {}, {}, 0, 0
+    local key = P .. ':operation:' .. operation
+
+    for j, i in ipairs(operations[member]) do
+        fields[j] = environments[ARGV[i]].field
+    end
+
+    -- the operation may be gone with the hands of an operator
+
+    local kept = try('HMGET', key, 'pending', 'previous', unpack(fields))
+
+    for j, i in ipairs(operations[member]) do
+        -- several may have made the same attempt
+        local was = kept[fields[j]] or kept[j + 2]
+        local receipt, due = write(i, was)
+        kept[fields[j]] = receipt or was
+
+        if due then
+            call('ZADD', environments[ARGV[i]].pending, 'XX', time(due), member)
+        end
+
+        if receipt and kept[j + 2] then
+            set[n + 1], set[n + 2] = fields[j], receipt
+            n, done = n + 2, done + (due and 0 or 1)
+        end
+
+        if receipt and ARGV[i + 2] == 'unregistered' then
+            local api, scope, id =
+                string.match(member, '^([^:]*):([^:]*):([^:]*):')
+            call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
+                 'api', api or '', 'scope', unescape(scope or ''),
+                 'id', unescape(id or ''), 'subject', '', 'client', '',
+                 'result', 'unregistered', 'operation', operation,
+                 'environment', ARGV[i])
+        end
+    end
+
+    local left = (tonumber(kept[1]) or 0) - done
+
+    if done > 0 then
+        set[n + 1] = 'pending'
+        set[n + 2] = left > 0 and format('%d', left) or '0'
+        n = n + 2
+    end
+
+    if done > 0 and left <= 0 then
+        set[n + 1], set[n + 2] = 'completed_at', stamp
+    end
+
+    if n > 0 then
+        call('HSET', key, unpack(set))
+    end
+
+    if done > 0 and left <= 0 then
+        call('EXPIREAT', key, kept_until)
+
+        -- P:open:API:scope:id of API:scope:id:revision:operation
+        local colon = find(member, ':', 1, true)
+        colon = colon and find(member, ':', colon + 1, true)
+        colon = colon and find(member, ':', colon + 1, true)
+
+        if colon then
+            n = #opens + 1
+            opens[n] = P .. ':open:' .. sub(member, 1, colon - 1)
+            closed[n], previous[n] = operation, kept[2]
+        end
+    end
+end
+
+for i = 4, #ARGV, 5 do
+    local name, member = ARGV[i], ARGV[i + 1]
+    local environment, operation = environments[name], operations[member]
+
+    if not environment then
+        environment = {pending = P .. ':pending:' .. escape(name),
+                       field = 'environment:' .. name, gone = {}}
+        environments[name] = environment
+    end
+
+    if ARGV[i + 2] ~= 'pending' then
+        environment.gone[#environment.gone + 1] = member
+    end
+
+    if operation then
+        operation[#operation + 1] = i
     else
-        groups[member] = {i}
-        order[#order + 1] = member
+        operations[member] = {i}
+        members[#members + 1] = member
     end
 end
 
-for _, member in ipairs(order) do
-    local open, fields = {}, {}
+local failure
 
-    for _, i in ipairs(groups[member]) do
-        local environment = ARGV[i]
-        local pending = pendings[environment]
+for _, environment in pairs(environments) do
+    local gone = environment.gone
+    local is = #gone > 0 and try('ZREM', environment.pending, unpack(gone))
+    failure = type(is) == 'table' and is or failure
+end
 
-        if not pending then
-            pending = P .. ':pending:' .. escape(environment)
-            pendings[environment] = pending
-        end
-
-        -- an entry that is gone was settled by somebody else
-
-        if ARGV[i + 2] ~= 'pending' and call('ZREM', pending, member) == 1
-           or ARGV[i + 2] == 'pending' and call('ZSCORE', pending, member)
-        then
-            open[#open + 1] = i
-            fields[#fields + 1] = 'environment:' .. environment
-        end
+for _, member in ipairs(members) do
+    local ok, is = pcall(acknowledge, member)
+    if not ok then
+        failure = type(is) == 'table' and is or {err = is}
     end
+end
 
-    if #open > 0 then
-        local api, names, operation =
-            string.match(member, '^([^:]+)(:[^:]*:[^:]*):%d*:(%x+)$')
-        local key = P .. ':operation:' .. (operation or '')
-        local set, left, done = {}, 0, 0
+if #opens > 0 then
+    local current, gone = call('MGET', unpack(opens)), {}
 
-        -- the operation may be gone with the hands of an operator
-
-        local kept = operation and redis.pcall('HMGET', key, 'pending',
-                                               'previous', unpack(fields)) or {}
-
-        for j, i in ipairs(open) do
-            local receipt, due = write(i, kept[j + 2])
-
-            if due then
-                call('ZADD', pendings[ARGV[i]], 'XX', time(due), member)
+    for n, key in ipairs(opens) do
+        if current[n] == closed[n] then
+            local op = incomplete(previous[n])
+            if op then
+                call('SET', key, op)
             else
-                settled = settled + 1
-            end
-
-            if kept[j + 2] then
-                set[#set + 1] = fields[j]
-                set[#set + 1] = receipt
-                done = done + (due and 0 or 1)
-            end
-
-            if ARGV[i + 2] == 'unregistered' and operation then
-                local S, I = string.match(names, '^:([^:]*):([^:]*)$')
-                call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
-                     'scope', unescape(S), 'id', unescape(I), 'subject', '',
-                     'client', '', 'result', 'unregistered', 'operation',
-                     operation, 'environment', ARGV[i])
-            end
-        end
-
-        if done > 0 then
-            left = (tonumber(kept[1]) or 0) - done
-            set[#set + 1] = 'pending'
-            set[#set + 1] = left > 0 and format('%d', left) or '0'
-            if left <= 0 then
-                set[#set + 1] = 'completed_at'
-                set[#set + 1] = stamp
-            end
-        end
-
-        if #set > 0 then
-            call('HSET', key, unpack(set))
-        end
-
-        if done > 0 and left <= 0 then
-            call('EXPIRE', key, '604800')
-            key = P .. ':open:' .. api .. names
-            if call('GET', key) == operation then
-                local previous = incomplete(kept[2])
-                if previous then
-                    call('SET', key, previous)
-                else
-                    call('DEL', key)
-                end
+                gone[#gone + 1] = key
             end
         end
     end
+
+    if #gone > 0 then
+        call('DEL', unpack(gone))
+    end
 end
 
-return settled
+return failure

@@ -1,20 +1,15 @@
--- Takes one credential out of one environment, unless a newer one is there,
--- and proves that it is gone.
+-- Takes credentials out of one environment, each unless a newer one is there,
+-- and proves that they are gone.
 --
 -- KEYS[1]  P:undeployments
--- ARGV     prefix, member (API:scope:id:revision:operation, escaped)
--- returns  undeployed, not_deployed or superseded
+-- ARGV     prefix; then members (API:scope:id:revision:operation, escaped)
+-- returns  for each member undeployed, not_deployed, superseded or an error
 
-local call = redis.call
-local api, names, S, I, revision, operation =
-    string.match(ARGV[2], '^([^:]+)(:([^:]*):([^:]*)):(%d+):(%x+)$')
-
-if not api then
-    return redis.error_reply('ERR malformed pending entry')
-end
+local P, call = ARGV[1], redis.call
+local find, match = string.find, string.match
 
 local function unescape(s)
-    if string.find(s, '%', 1, true) then
+    if find(s, '%', 1, true) then
         s = string.gsub(s, '%%(%x%x)', function (hex)
             return string.char(tonumber(hex, 16))
         end)
@@ -28,46 +23,67 @@ local function newer(a, b)
 end
 
 local function digits(s)
-    return s and string.match(s, '^0*(%d+)$') or '0'
+    return s and match(s, '^0*(%d+)$') or '0'
 end
 
-local P = ARGV[1] .. ':' .. api
-local credential, grants = P .. ':credential' .. names, P .. ':grants' .. names
-local index, tombstone = P .. ':credentials:' .. S, P .. ':tombstone' .. names
-local id = unescape(I)
+local function undeploy(member)
+    local api, names, S, I, revision, operation =
+        match(member, '^([^:]+)(:([^:]*):([^:]*)):(%d+):(%x+)$')
 
-local copy = digits(call('HGET', credential, 'revision'))
-local listed = call('SISMEMBER', index, id)
-local last = digits(call('GET', tombstone))
+    if not api then
+        return {err = 'ERR malformed pending entry'}
+    end
 
+    local scope, id = unescape(S), unescape(I)
+    local own = P .. ':' .. api
+    local credential, grants = own .. ':credential' .. names,
+                               own .. ':grants' .. names
+    local index, tombstone = own .. ':credentials:' .. S,
+                             own .. ':tombstone' .. names
+
+    local copy = digits(call('HGET', credential, 'revision'))
+    local last = digits(call('GET', tombstone))
+    local keep = revision ~= '0' and newer(copy, revision)
+
+    -- the first write: it fails if the index is no set, and needs no memory
+    local listed = keep and 0 or call('SREM', index, id)
+
+    call('SET', tombstone, newer(last, revision) and last or revision,
+         'EX', '604800')
+
+    if keep then
+        return 'superseded'
+    end
+
+    local deleted = call('DEL', credential, grants)
+
+    call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+         'scope', scope, 'id', id, 'revision', revision, 'operation', operation)
+    call('PUBLISH', P .. ':undeployed', cjson.encode({
+        api = api, scope = scope, id = id, revision = revision,
+        operation = operation
+    }))
+
+    if call('EXISTS', credential, grants) > 0
+       or call('SISMEMBER', index, id) == 1
+    then
+        return {err = 'ERR credential is still there'}
+    end
+
+    return (deleted > 0 or listed > 0) and 'undeployed' or 'not_deployed'
+end
+
+-- before the first write
 call('XLEN', KEYS[1])
 
-call('SET', tombstone, newer(last, revision) and last or revision,
-     'EX', '604800')
+local reply = {}
 
-if revision ~= '0' and newer(copy, revision) then
-    return 'superseded'
+for i = 2, #ARGV do
+    local ok, result = pcall(undeploy, ARGV[i])
+    if not ok then
+        result = type(result) == 'table' and result or {err = result}
+    end
+    reply[i - 1] = result
 end
 
-local deleted = call('DEL', credential, grants)
-
-if listed == 1 then
-    call('SREM', index, id)
-end
-
-local scope = unescape(S)
-
-call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
-     'scope', scope, 'id', id, 'revision', revision, 'operation', operation)
-call('PUBLISH', ARGV[1] .. ':undeployed', cjson.encode({
-    api = api, scope = scope, id = id, revision = revision,
-    operation = operation
-}))
-
-if call('EXISTS', credential, grants) > 0
-   or call('SISMEMBER', index, id) == 1
-then
-    return redis.error_reply('ERR credential is still there')
-end
-
-return (deleted > 0 or listed == 1) and 'undeployed' or 'not_deployed'
+return reply

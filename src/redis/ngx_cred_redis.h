@@ -99,20 +99,32 @@ struct ngx_cred_redis_reply_s {
 };
 
 
-/* a Lua script, embedded by the build; "sha" is SHA-1 in hex */
+/*
+ * A Lua script, embedded by the build; "sha" is SHA-1 in hex.  Several commands
+ * that share their first arguments make one call of the script: it gets the
+ * shared arguments once, then those of each command.  Its reply is an array of
+ * what it says to all of them, then one element for each command; or anything
+ * else, which is then the reply to each of them.
+ */
 
 typedef struct {
     ngx_str_t                   name;
     ngx_str_t                   text;
     ngx_str_t                   sha;
+    ngx_uint_t                  most;      /* commands in one call; with one
+                                              the whole reply is its own */
+    ngx_uint_t                  nshared;   /* arguments, the first is the only
+                                              key ... */
+    ngx_uint_t                  nwhole;    /* ... and elements of the reply */
 } ngx_cred_redis_script_t;
 
 
 /*
  * Called exactly once for each command that ngx_cred_redis_eval() accepted,
  * from an event handler, never from within ngx_cred_redis_eval().
- * "reply" is there with NGX_CRED_REDIS_OK only and dies on return; what went
- * wrong otherwise is worded in command->error, which dies on return as well.
+ * "reply" and command->whole are there with NGX_CRED_REDIS_OK only and die on
+ * return; what went wrong otherwise is worded in command->error, which dies on
+ * return as well.
  */
 
 typedef void (*ngx_cred_redis_handler_pt)(ngx_cred_redis_command_t *command,
@@ -125,7 +137,8 @@ struct ngx_cred_redis_command_s {
     ngx_queue_t                 queue;
 
     ngx_cred_redis_script_t    *script;
-    ngx_str_t                  *args;      /* the first is the only key */
+    ngx_str_t                  *shared;    /* script->nshared of them */
+    ngx_str_t                  *args;
     ngx_uint_t                  nargs;
 
     ngx_cred_redis_handler_pt   handler;
@@ -133,9 +146,11 @@ struct ngx_cred_redis_command_s {
 
     ngx_uint_t                  status;    /* NGX_CRED_REDIS_OK and so on */
     ngx_str_t                   error;
+    ngx_cred_redis_reply_t     *whole;     /* the reply to the call */
 
     ngx_msec_t                  limit;     /* when it times out */
-    size_t                      size;      /* of what was encoded */
+    ngx_uint_t                  ncommands; /* of the call that begins here */
+    size_t                      size;      /* of that call */
     unsigned                    eval:1;    /* the script was unknown */
 };
 
@@ -165,10 +180,11 @@ ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 
 /*
- * Runs command->script with command->args; commands of one turn of the event
- * loop leave in one write.  Returns NGX_OK when command->handler will be
- * called, or NGX_DECLINED with command->status and command->error set when
- * the command was refused at once and nothing was sent.
+ * Runs command->script with command->shared and command->args.  Commands leave
+ * in their order, at the end of this turn of the event loop or when there are
+ * many, in one write and as few calls as their scripts and shared arguments
+ * allow.  Returns NGX_OK when command->handler will be called, or NGX_DECLINED with command->status and
+ * command->error set when the command was refused at once and nothing was sent.
  */
 ngx_int_t ngx_cred_redis_eval(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);

@@ -382,7 +382,7 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
         ngx_log_error(NGX_LOG_ERR, &redis->log, 0, "redis is back");
     }
 
-    ngx_cred_redis_send_waiting(redis);
+    ngx_cred_redis_flush(redis);
 
     return NGX_OK;
 

@@ -89,7 +89,14 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
     redis = ev->data;
 
     if (redis->state == NGX_CRED_REDIS_READY) {
-        ngx_cred_redis_write(redis);
+
+        if (ngx_cred_redis_encode(redis) == NGX_OK) {
+            ngx_cred_redis_write(redis);
+
+        } else {
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                "no memory", NULL);
+        }
     }
 
     /* an exiting worker is done with this connection */
@@ -102,10 +109,9 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 }
 
 
-void
-ngx_cred_redis_write(ngx_cred_redis_t *redis)
+ngx_int_t
+ngx_cred_redis_send(ngx_cred_redis_t *redis)
 {
-    size_t                    size;
     ssize_t                   n;
     ngx_connection_t         *c;
     ngx_cred_redis_output_t  *out;
@@ -122,12 +128,30 @@ ngx_cred_redis_write(ngx_cred_redis_t *redis)
         }
 
         if (n == NGX_ERROR || n == 0) {
-            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, ngx_socket_errno,
-                                "send() failed", NULL);
-            return;
+            return NGX_ERROR;
         }
 
         out->pos += n;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cred_redis_write(ngx_cred_redis_t *redis)
+{
+    size_t                    size;
+    ngx_connection_t         *c;
+    ngx_cred_redis_output_t  *out;
+
+    c = redis->peer.connection;
+    out = &redis->out;
+
+    if (ngx_cred_redis_send(redis) != NGX_OK) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, ngx_socket_errno,
+                            "send() failed", NULL);
+        return;
     }
 
     if (out->pos == out->last) {
@@ -314,7 +338,7 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
         return;
     }
 
-    if (!redis->timer.timer_set) {
+    if (!redis->timer.timer_set && !ngx_queue_empty(&redis->sent)) {
         q = ngx_queue_head(&redis->sent);
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
@@ -425,6 +449,7 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         ngx_queue_init(&redis->waiting);
     }
 
+    redis->nwaiting = 0;
     redis->ncommands = 0;
 
     ngx_cred_redis_close(redis);
@@ -457,11 +482,12 @@ static ngx_uint_t
 ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
 {
     size_t                     left;
-    ngx_uint_t                 n;
+    ngx_uint_t                 n, unsent;
     ngx_queue_t               *q;
     ngx_cred_redis_command_t  *command;
 
     n = 0;
+    unsent = 0;
     left = redis->out.last - redis->out.pos;
 
     for (q = ngx_queue_last(&redis->sent);
@@ -469,16 +495,21 @@ ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
          q = ngx_queue_prev(q))
     {
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        n++;
+
+        if (command->ncommands == 0) {
+            continue;
+        }
 
         if (left < command->size) {
             break;
         }
 
         left -= command->size;
-        n++;
+        unsent = n;
     }
 
-    return n;
+    return unsent;
 }
 
 

@@ -60,7 +60,8 @@ struct ngx_cred_redis_s {
     ngx_cred_redis_output_t    out;
     ngx_uint_t                 handshake;      /* replies still to come */
 
-    ngx_queue_t                waiting;        /* commands for a connection */
+    ngx_queue_t                waiting;        /* commands to be encoded */
+    ngx_uint_t                 nwaiting;
     ngx_queue_t                sent;           /* commands for replies */
     ngx_uint_t                 ncommands;      /* in both */
 
@@ -89,9 +90,15 @@ struct ngx_cred_redis_s {
 /* sets up the events of a new connection that is closed */
 void ngx_cred_redis_connection_init(ngx_cred_redis_t *redis);
 
-/* writes now, or at the end of this turn of the event loop */
+/*
+ * Writes now, or encodes and writes at the end of this turn of the event loop.
+ * A failure ends the connection.
+ */
 void ngx_cred_redis_write(ngx_cred_redis_t *redis);
 void ngx_cred_redis_flush(ngx_cred_redis_t *redis);
+
+/* writes what can be written; NGX_ERROR, and no more, if the socket failed */
+ngx_int_t ngx_cred_redis_send(ngx_cred_redis_t *redis);
 
 /*
  * Closes the connection and ends all its commands: those that were sent with
@@ -132,10 +139,13 @@ void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 /* ngx_cred_redis_script.c */
 
-/* encodes the waiting commands: the connection is ready */
-void ngx_cred_redis_send_waiting(ngx_cred_redis_t *redis);
+/*
+ * Encodes the waiting commands: the connection is ready.  Returns NGX_OK or
+ * NGX_ERROR if there is no memory: some are still waiting.
+ */
+ngx_int_t ngx_cred_redis_encode(ngx_cred_redis_t *redis);
 
-/* gives a reply to the command whose turn it is; NGX_ERROR if there is none */
+/* gives a reply to the commands whose turn it is; NGX_ERROR if there is none */
 ngx_int_t ngx_cred_redis_dispatch(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
 

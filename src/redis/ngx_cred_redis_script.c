@@ -11,11 +11,18 @@
 #include <ngx_cred_redis_connection.h>
 
 
-#define NGX_CRED_REDIS_ARGS  8192
+#define NGX_CRED_REDIS_ARGS   8192       /* of a call, at most */
+#define NGX_CRED_REDIS_FIXED  3          /* EVALSHA, name, number of keys */
+#define NGX_CRED_REDIS_FULL   32         /* commands that leave at once */
 
 
-static ngx_int_t ngx_cred_redis_encode(ngx_cred_redis_t *redis,
+static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis);
+static ngx_uint_t ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
     ngx_cred_redis_command_t *command);
+static void ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src,
+    ngx_uint_t n);
+static void ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call,
+    ngx_uint_t n);
 static void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
 
 
@@ -39,156 +46,283 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
         return NGX_DECLINED;
     }
 
-    if (redis->state != NGX_CRED_REDIS_READY) {
-        ngx_queue_insert_tail(&redis->waiting, &command->queue);
-        redis->ncommands++;
-
-        ngx_cred_redis_watch(redis);
-        ngx_cred_redis_connect(redis);
-
-        return NGX_OK;
-    }
-
-    if (ngx_cred_redis_encode(redis, command) != NGX_OK) {
+    if (NGX_CRED_REDIS_FIXED + command->script->nshared + command->nargs
+        > NGX_CRED_REDIS_ARGS)
+    {
         command->status = NGX_CRED_REDIS_BUSY;
-        ngx_str_set(&command->error, "no memory");
+        ngx_str_set(&command->error, "too many arguments");
         return NGX_DECLINED;
     }
 
+    ngx_queue_insert_tail(&redis->waiting, &command->queue);
+    redis->nwaiting++;
     redis->ncommands++;
 
     ngx_cred_redis_watch(redis);
+
+    if (redis->state != NGX_CRED_REDIS_READY) {
+        ngx_cred_redis_connect(redis);
+        return NGX_OK;
+    }
+
     ngx_cred_redis_flush(redis);
 
-    return NGX_OK;
-}
+    /* Redis has something to do while the rest of this turn goes on */
 
-
-void
-ngx_cred_redis_send_waiting(ngx_cred_redis_t *redis)
-{
-    ngx_queue_t               *q;
-    ngx_cred_redis_command_t  *command;
-
-    while (!ngx_queue_empty(&redis->waiting)) {
-        q = ngx_queue_head(&redis->waiting);
-        ngx_queue_remove(q);
-
-        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
-
-        if (ngx_cred_redis_encode(redis, command) != NGX_OK) {
-            redis->ncommands--;
-            ngx_cred_redis_finish(redis, command, NGX_CRED_REDIS_UNREACHABLE);
-        }
-    }
-
-    ngx_cred_redis_watch(redis);
-    ngx_cred_redis_flush(redis);
-}
-
-
-static ngx_int_t
-ngx_cred_redis_encode(ngx_cred_redis_t *redis,
-    ngx_cred_redis_command_t *command)
-{
-    size_t      before;
-    ngx_str_t   args[3], *all;
-    ngx_uint_t  i;
-
-    static ngx_str_t  scratch[NGX_CRED_REDIS_ARGS];
-
-    if (command->nargs + 3 > NGX_CRED_REDIS_ARGS) {
-        return NGX_ERROR;
-    }
-
-    if (command->eval) {
-        ngx_str_set(&args[0], "EVAL");
-        args[1] = command->script->text;
-
-    } else {
-        ngx_str_set(&args[0], "EVALSHA");
-        args[1] = command->script->sha;
-    }
-
-    ngx_str_set(&args[2], "1");
-
-    all = scratch;
-
-    for (i = 0; i < 3; i++) {
-        *all++ = args[i];
-    }
-
-    for (i = 0; i < command->nargs; i++) {
-        *all++ = command->args[i];
-    }
-
-    before = redis->out.last - redis->out.pos;
-
-    if (ngx_cred_redis_codec_append(&redis->out, scratch, all - scratch,
-                                    &redis->log)
-        != NGX_OK)
+    if (redis->nwaiting >= NGX_CRED_REDIS_FULL
+        && ngx_cred_redis_encode(redis) == NGX_OK)
     {
-        return NGX_ERROR;
+        (void) ngx_cred_redis_send(redis);
     }
-
-    command->size = redis->out.last - redis->out.pos - before;
-
-    if (!command->eval) {
-        command->limit = ngx_current_msec + redis->conf.command_timeout;
-    }
-
-    ngx_queue_insert_tail(&redis->sent, &command->queue);
 
     return NGX_OK;
 }
 
 
 ngx_int_t
+ngx_cred_redis_encode(ngx_cred_redis_t *redis)
+{
+    while (!ngx_queue_empty(&redis->waiting)) {
+
+        if (ngx_cred_redis_encode_call(redis) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_cred_redis_watch(redis);
+
+    return NGX_OK;
+}
+
+
+/* the first of the waiting commands, and what goes with it in one call */
+
+static ngx_int_t
+ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
+{
+    size_t                     before;
+    ngx_str_t                 *arg, *last;
+    ngx_uint_t                 i, n;
+    ngx_queue_t               *q;
+    ngx_cred_redis_script_t   *script;
+    ngx_cred_redis_command_t  *first, *command;
+
+    static ngx_str_t  args[NGX_CRED_REDIS_ARGS];
+
+    q = ngx_queue_head(&redis->waiting);
+    first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+    script = first->script;
+
+    arg = args;
+    last = args + NGX_CRED_REDIS_ARGS;
+
+    if (first->eval) {
+        ngx_str_set(arg, "EVAL");
+        arg++;
+        *arg++ = script->text;
+
+    } else {
+        ngx_str_set(arg, "EVALSHA");
+        arg++;
+        *arg++ = script->sha;
+    }
+
+    ngx_str_set(arg, "1");
+    arg++;
+
+    for (i = 0; i < script->nshared; i++) {
+        *arg++ = first->shared[i];
+    }
+
+    for (n = 0; n < script->most && q != ngx_queue_sentinel(&redis->waiting);
+         n++, q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        if ((ngx_uint_t) (last - arg) < command->nargs
+            || !ngx_cred_redis_same_call(first, command))
+        {
+            break;
+        }
+
+        for (i = 0; i < command->nargs; i++) {
+            *arg++ = command->args[i];
+        }
+
+        command->ncommands = 0;
+
+        if (!command->eval) {
+            command->limit = ngx_current_msec + redis->conf.command_timeout;
+        }
+    }
+
+    before = redis->out.last - redis->out.pos;
+
+    if (ngx_cred_redis_codec_append(&redis->out, args, arg - args, &redis->log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    first->ncommands = n;
+    first->size = redis->out.last - redis->out.pos - before;
+
+    redis->nwaiting -= n;
+    ngx_cred_redis_take(&redis->sent, &redis->waiting, n);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
+    ngx_cred_redis_command_t *command)
+{
+    ngx_str_t   *one, *two;
+    ngx_uint_t   i;
+
+    if (command->script != first->script || command->eval != first->eval) {
+        return 0;
+    }
+
+    for (i = 0; i < first->script->nshared; i++) {
+        one = &first->shared[i];
+        two = &command->shared[i];
+
+        if (one->len != two->len
+            || (one->data != two->data
+                && ngx_memcmp(one->data, two->data, one->len) != 0))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src, ngx_uint_t n)
+{
+    ngx_queue_t  *q;
+
+    while (n--) {
+        q = ngx_queue_head(src);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(dst, q);
+    }
+}
+
+
+ngx_int_t
 ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 {
-    ngx_queue_t               *q;
-    ngx_cred_redis_command_t  *command;
+    ngx_uint_t                 n, shared, refused;
+    ngx_queue_t                call, *q;
+    ngx_cred_redis_reply_t    *own;
+    ngx_cred_redis_command_t  *first, *command;
 
     if (ngx_queue_empty(&redis->sent)) {
         return NGX_ERROR;
     }
 
     q = ngx_queue_head(&redis->sent);
-    ngx_queue_remove(q);
+    first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
-    command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+    n = first->ncommands;
 
-    if (reply->type == NGX_CRED_REDIS_ERROR) {
+    ngx_queue_init(&call);
+    ngx_cred_redis_take(&call, &redis->sent, n);
 
-        if (!command->eval && reply->str.len >= 8
-            && ngx_strncmp(reply->str.data, "NOSCRIPT", 8) == 0)
-        {
-            command->eval = 1;
-
-            if (ngx_cred_redis_encode(redis, command) == NGX_OK) {
-                ngx_cred_redis_flush(redis);
-                return NGX_OK;
-            }
-        }
-
-        redis->ncommands--;
-
-        ngx_cred_redis_refused(redis, &reply->str);
-
-        command->status = NGX_CRED_REDIS_REFUSED;
-        command->error = reply->str;
-        command->handler(command, NULL);
-
+    if (reply->type == NGX_CRED_REDIS_ERROR && !first->eval
+        && reply->str.len >= 8
+        && ngx_strncmp(reply->str.data, "NOSCRIPT", 8) == 0)
+    {
+        ngx_cred_redis_again(redis, &call, n);
         return NGX_OK;
     }
 
-    redis->ncommands--;
-    redis->refused = 0;
+    /* an array of another length says nothing of any command */
 
-    command->status = NGX_CRED_REDIS_OK;
-    command->handler(command, reply);
+    shared = (reply->type != NGX_CRED_REDIS_ARRAY
+              || first->script->most == 1
+              || reply->nelts != first->script->nwhole + n);
+
+    refused = 0;
+
+    redis->ncommands -= n;
+
+    for ( /* void */ ; n; n--) {
+        q = ngx_queue_head(&call);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        own = shared ? reply : reply->elts[reply->nelts - n];
+
+        if (own->type == NGX_CRED_REDIS_ERROR) {
+            ngx_cred_redis_refused(redis, &own->str);
+            refused = 1;
+
+            command->status = NGX_CRED_REDIS_REFUSED;
+            command->error = own->str;
+            command->handler(command, NULL);
+
+            continue;
+        }
+
+        command->status = NGX_CRED_REDIS_OK;
+        command->whole = reply;
+        command->handler(command, own);
+    }
+
+    if (!refused) {
+        redis->refused = 0;
+    }
 
     return NGX_OK;
+}
+
+
+/* the script is unknown: the call is made with its text, before any other */
+
+static void
+ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call, ngx_uint_t n)
+{
+    ngx_queue_t               *q, others;
+    ngx_cred_redis_command_t  *command;
+
+    for (q = ngx_queue_head(call);
+         q != ngx_queue_sentinel(call);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        command->eval = 1;
+    }
+
+    ngx_queue_init(&others);
+
+    for (q = ngx_queue_head(&redis->waiting);
+         q != ngx_queue_sentinel(&redis->waiting);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        if (!command->eval) {
+            ngx_queue_split(&redis->waiting, q, &others);
+            break;
+        }
+    }
+
+    ngx_queue_add(&redis->waiting, call);
+
+    if (!ngx_queue_empty(&others)) {
+        ngx_queue_add(&redis->waiting, &others);
+    }
+
+    redis->nwaiting += n;
+
+    ngx_cred_redis_flush(redis);
 }
 
 

@@ -100,31 +100,33 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
   const operation = crypto.randomBytes(16).toString('hex')
   const hash = crypto.createHash('sha256').update(token[1]).digest('hex')
 
-  const res = await registry.cred_delete(PREFIX + ':audit', PREFIX, 'apinizer',
-    operation, Date.now() + 2000, hash, '', request.params.project,
-    request.params.username, request.headers['x-real-ip'] || request.ip,
-    12000, 1, 0, '', 0, 'all')
+  const [, cascades, res] = await registry.cred_delete(PREFIX + ':audit', PREFIX,
+    12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, operation, hash, '',
+    request.params.project, request.params.username,
+    request.headers['x-real-ip'] || request.ip, 'all')
 
   if (res[0] !== 'deleted') {
-    const [status, body] = refusals[res[0]] || [503, { error: 'server_error' }]
+    const result = Array.isArray(res) ? res[0] : res
+    const [status, body] = refusals[result] || [503, { error: 'server_error' }]
     if (status === 401) reply.header('WWW-Authenticate', 'Bearer')
     reply.code(status)
     return body
   }
 
-  const member = res[5]
+  const member = res[3]
+  const cascade = cascades[res[4] - 1]
   const tasks = []
 
-  for (let i = 9; i < res.length; i += 3) {
-    const name = res[i]
-    const env = environment(res[i + 1])
+  for (let i = 0; i < cascade.length; i += 3) {
+    const name = cascade[i]
+    const env = environment(cascade[i + 1])
     const start = Date.now()
 
     tasks.push(env.redis.cred_undeploy(env.stream, env.prefix, member)
-      .then(state => [state, ''], err => ['pending', err.message])
+      .then(states => [states[0], ''], err => ['pending', err.message])
       .then(([state, error]) => {
         if (receipts.length === 0) setImmediate(acknowledge)
-        receipts.push(name, member, state, error, Date.now() - start, 500)
+        receipts.push(name, member, state, error, Date.now() - start)
         const success = state !== 'pending'
         return {
           environmentName: name,
