@@ -97,9 +97,11 @@ redis_start('registry');
 redis('production', 'CLIENT', 'PAUSE', 200, 'WRITE');
 my $answer = del('api-user');
 my $id = operation($answer);
-my ($line) = grep { /\|deleted\|$id\|/ }
-             split /\n/, slurp(temp_dir() . '/cred.log');
-ok($line, 'the operation');
+my $line;
+ok(wait_for(sub {
+    ($line) = grep { /\|deleted\|$id\|/ }
+              split /\n/, slurp(temp_dir() . '/cred.log');
+}), 'the operation');
 my ($registry, $cascade) = $line =~ /\|([\d.]+)\|([\d.]+)\]$/;
 cmp_ok($cascade, '>', $registry, 'the cascade took longer');
 
