@@ -124,7 +124,7 @@ sub refused_load {
 # checked, and their body that the credential itself was deleted
 
 sub each_answer {
-    my ($first, $count, $clients, $pause) = @_;
+    my ($port, $first, $count, $clients, $pause) = @_;
     my @pids;
 
     for my $client (0 .. $clients - 1) {
@@ -132,7 +132,7 @@ sub each_answer {
         push @pids, $pid;
         next if $pid;
         my $ok = eval {
-            my $sock = IO::Socket::INET->new("127.0.0.1:$Peer{module}{port}") or die $!;
+            my $sock = IO::Socket::INET->new("127.0.0.1:$port") or die $!;
             for (my $i = $first + $client; $i < $first + $count; $i += $clients) {
                 printf $sock "DELETE /apiops/projects/bench/credentials/user-%08d/ "
                     . "HTTP/1.1\r\nHost: localhost\r\n"
@@ -160,8 +160,8 @@ sub each_answer {
 # eight clients with a pause after each answer, as long as the load that is
 # measured takes
 
-sub background { each_answer(0, $_[0], 8, 0.1) }
-sub unanswered { each_answer(0, $_[0], 16) }
+sub background { each_answer($_[0], 0, $_[1], 8, 0.1) }
+sub unanswered { each_answer($_[0], 0, $_[1], 16) }
 
 
 1;
