@@ -946,3 +946,30 @@ print $sock resp(qw(XRANGE {cred}:audit:unauthorized - +));
 my @entries = map { +{ @{ $_->[1] } } } @{ reply($sock) };
 is(join(', ', map { "$_->{id} " . ($_->{count} // 1) } @entries),
    'api-user 5, other 2', 'the audit');
+
+
+
+=== TEST 19: no receipt is dropped, however many there are
+--- http_config
+cred_registry     $TEST_NGINX_REGISTRY;
+cred_retry_delay  1h;
+--- script
+my ($environments, $deletes) = (64, 180);
+my $url = redis_url('production');
+$url .= ($url =~ /\?/ ? '&' : '?') . 'prefix=';
+redis('registry', 'DEL', '{cred}:environments');
+redis('registry', 'HSET', '{cred}:environments',
+      map { ("e$_", "$url$_") } 1 .. $environments);
+credential([1 .. $deletes]);
+is(del('api-user')->{status}, 200, 'connected');
+my @answers = at_once(map { apinizer($_) } 1 .. $deletes);
+is(scalar(grep { $_->{status} == 200 } @answers), $deletes, 'all of them');
+my $pending = sub {
+    my $sum = 0;
+    $sum += redis('registry', 'ZCARD', "{cred}:pending:e$_") for 1 .. $environments;
+    return $sum;
+};
+ok(wait_for(sub { !$pending->() }, 3), 'nothing is pending');
+my $entries = 0;
+$entries += redis('production', 'XLEN', "$_:undeployments") for 1 .. $environments;
+is($entries, $environments * ($deletes + 1), 'each was undeployed once');

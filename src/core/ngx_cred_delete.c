@@ -32,7 +32,7 @@ static ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
-    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *member);
+    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     ngx_cred_redis_reply_t *reply);
 
@@ -302,11 +302,12 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
             return;
         }
 
-        /* the first of a call always has room */
+        /* asked again: the first of a call always has room */
 
         if (rc == NGX_BUSY
-            && ngx_current_msec - del->start
-               < del->registry->redis.command_timeout
+            && (del->again
+                || ngx_current_msec - del->start
+                   < del->registry->redis.command_timeout)
             && ngx_cred_delete_ask(del) == NGX_OK)
         {
             return;

@@ -13,6 +13,8 @@
 #include <ngx_cred_scripts.h>
 
 
+#define NGX_CRED_CALL          32   /* commands in one call of a script */
+
 /* how much longer than an attempt a claim lasts, in milliseconds */
 #define NGX_CRED_LEASE_MARGIN  1000
 
@@ -25,7 +27,7 @@ ngx_cred_redis_script_t  ngx_cred_delete_script = {
     ngx_string("delete.lua"),
     ngx_string(NGX_CRED_SCRIPT_DELETE),
     ngx_string(NGX_CRED_SCRIPT_DELETE_SHA),
-    32, NGX_CRED_DELETE_SHARED, NGX_CRED_DELETE_WHOLE
+    NGX_CRED_CALL, NGX_CRED_DELETE_SHARED, NGX_CRED_DELETE_WHOLE
 };
 
 
@@ -33,7 +35,7 @@ ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
     ngx_string("undeploy.lua"),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA),
-    64, NGX_CRED_UNDEPLOY_SHARED, 0
+    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, 0
 };
 
 
@@ -41,7 +43,7 @@ ngx_cred_redis_script_t  ngx_cred_acknowledge_script = {
     ngx_string("acknowledge.lua"),
     ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE),
     ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE_SHA),
-    256, NGX_CRED_ACKNOWLEDGE_SHARED, 0
+    NGX_CRED_CALL, NGX_CRED_ACKNOWLEDGE_SHARED, 0
 };
 
 

@@ -12,6 +12,9 @@
 #include <ngx_cred_undeployment.h>
 
 
+#define NGX_CRED_UNDEPLOY_ERROR_LEN  256   /* of an error in a receipt */
+
+
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
@@ -127,11 +130,16 @@ static void
 ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u, ngx_cred_reason_e reason,
     ngx_str_t *error)
 {
+    ngx_str_t  reported;
+
     u->state = NGX_CRED_PENDING;
     u->reason = reason;
 
-    u->error.data = ngx_pstrdup(u->pool, error);
-    u->error.len = u->error.data ? error->len : 0;
+    reported = *error;
+    reported.len = ngx_min(reported.len, NGX_CRED_UNDEPLOY_ERROR_LEN);
+
+    u->error.data = ngx_pstrdup(u->pool, &reported);
+    u->error.len = u->error.data ? reported.len : 0;
 
     ngx_cred_undeploy_done(u);
 }
@@ -170,6 +178,7 @@ ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
     u->command.args = u->args;
     u->command.nargs = arg - u->args;
     u->command.handler = ngx_cred_acknowledge_reply;
+    u->command.closing = 1;
     u->command.data = u;
 
     redis = ngx_cred_registry_redis(u->registry);

@@ -33,6 +33,10 @@
 
 #define NGX_CRED_DELETE_WHOLE        2
 
+/* environment, member, state, error, duration */
+
+#define NGX_CRED_ACKNOWLEDGE_ARGS    5
+
 
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
 
@@ -42,7 +46,7 @@ typedef void (*ngx_cred_undeployment_handler_pt)(ngx_cred_undeployment_t *u);
 struct ngx_cred_undeployment_s {
     ngx_cred_redis_command_t            command;     /* then of its receipt */
     ngx_str_t                           shared[NGX_CRED_UNDEPLOY_SHARED];
-    ngx_str_t                           args[5];
+    ngx_str_t                           args[NGX_CRED_ACKNOWLEDGE_ARGS];
 
     ngx_cred_registry_t                *registry;
     ngx_pool_t                         *pool;        /* outlives it */

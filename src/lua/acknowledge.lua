@@ -4,7 +4,7 @@
 -- KEYS[1]  P:audit
 -- ARGV     prefix, shortest and longest delay (ms); then for each undeployment
 --          environment, member, state, error and duration (ms)
--- returns  nothing
+-- returns  nil or the last error
 
 local P, shortest, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local call, try = redis.call, redis.pcall
@@ -17,7 +17,7 @@ local kept_until = format('%d', clock[1] + 604800)
 
 -- as delete.lua writes it, and what mostly becomes of it
 local fresh = '{"state":"pending","attempts":0}'
-local first = '","attempts":1,"last":' .. stamp .. ',"ms":'
+local once = '","attempts":1,"last":' .. stamp .. ',"ms":'
 
 local function escape(s)
     if find(s, ':', 1, true) or find(s, '%', 1, true) then
@@ -46,7 +46,7 @@ local function write(i, kept)
     if kept == fresh and failure == ''
        and (state == 'undeployed' or state == 'not_deployed')
     then
-        return '{"state":"' .. state .. first .. duration .. '}'
+        return '{"state":"' .. state .. once .. duration .. '}'
     end
 
     local ok, receipt = pcall(cjson.decode, kept or '')
@@ -87,7 +87,7 @@ local function incomplete(operation)
         if not operation then
             break
         end
-        local is = call('HMGET', P .. ':operation:' .. operation, 'api',
+        local is = try('HMGET', P .. ':operation:' .. operation, 'api',
                         'completed_at', 'previous')
         if is[1] and not is[2] then
             return operation
@@ -101,8 +101,19 @@ end
 local environments, operations, members = {}, {}, {}
 local opens, closed, previous = {}, {}, {}
 
+-- the place of the colon after this one
+local function colon(s, place)
+    return place and find(s, ':', place + 1, true)
+end
+
 local function acknowledge(member)
-    local operation, fields, set, n, done = sub(member, -32), {}, {}, 0, 0
+    local fields, set, n, done = {}, {}, 0, 0
+
+    -- API:scope:id:revision:operation, if nobody has put anything else there
+    local names = colon(member, colon(member, colon(member, 0)))
+    local last = colon(member, names)
+    local operation = last and #member == last + 32 and sub(member, last + 1)
+                      or ''
     local key = P .. ':operation:' .. operation
 
     for j, i in ipairs(operations[member]) do
@@ -123,7 +134,9 @@ local function acknowledge(member)
             call('ZADD', environments[ARGV[i]].pending, 'XX', time(due), member)
         end
 
-        if receipt and kept[j + 2] then
+        receipt = kept[j + 2] and receipt
+
+        if receipt then
             set[n + 1], set[n + 2] = fields[j], receipt
             n, done = n + 2, done + (due and 0 or 1)
         end
@@ -131,11 +144,10 @@ local function acknowledge(member)
         if receipt and ARGV[i + 2] == 'unregistered' then
             local api, scope, id =
                 string.match(member, '^([^:]*):([^:]*):([^:]*):')
-            call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
-                 'api', api or '', 'scope', unescape(scope or ''),
-                 'id', unescape(id or ''), 'subject', '', 'client', '',
-                 'result', 'unregistered', 'operation', operation,
-                 'environment', ARGV[i])
+            call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+                 'scope', unescape(scope), 'id', unescape(id), 'subject', '',
+                 'client', '', 'result', 'unregistered',
+                 'operation', operation, 'environment', ARGV[i])
         end
     end
 
@@ -157,17 +169,9 @@ local function acknowledge(member)
 
     if done > 0 and left <= 0 then
         call('EXPIREAT', key, kept_until)
-
-        -- P:open:API:scope:id of API:scope:id:revision:operation
-        local colon = find(member, ':', 1, true)
-        colon = colon and find(member, ':', colon + 1, true)
-        colon = colon and find(member, ':', colon + 1, true)
-
-        if colon then
-            n = #opens + 1
-            opens[n] = P .. ':open:' .. sub(member, 1, colon - 1)
-            closed[n], previous[n] = operation, kept[2]
-        end
+        n = #opens + 1
+        opens[n] = P .. ':open:' .. sub(member, 1, names - 1)
+        closed[n], previous[n] = operation, kept[2]
     end
 end
 

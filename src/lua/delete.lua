@@ -66,7 +66,8 @@ local function allowed(owner)
            or find(' ' .. this.roles .. ' ', ' ' .. role .. ' ', 1, true)
 end
 
--- gives the cascade its place in the reply, if there is room
+-- gives the cascade its place in the reply, if there is room.  After the first
+-- one that there is no room for there is none for any other
 
 local function place(cascade)
     for _, s in ipairs(cascade) do
@@ -84,6 +85,10 @@ end
 -- for their next attempt are the caller's, those of others stay theirs
 
 local function resume(op, names, result)
+    if room < 0 or bytes < 0 then
+        return 'full'
+    end
+
     local fields, kept, cascade, claimed = {}, {}, {}, {}
     local hash = call('HGETALL', operations .. op)
 
@@ -180,11 +185,7 @@ local function concern(owned)
     if not number then
         return 'full'
     end
-    if count > 0 then
-        call('SADD', pendings, unpack(names))
-    end
-
-    scopes[owned] = {keys = keys, fields = fields, cascade = number,
+    scopes[owned] = {names = count > 0 and names, keys = keys, fields = fields, cascade = number,
                      count = string.format('%d', count)}
     return scopes[owned]
 end
@@ -338,6 +339,10 @@ local function delete(i)
          'client', client, 'created_at', stamp, 'environments', count,
          'pending', count, unpack(concerned.fields))
 
+    if concerned.names then
+        call('SADD', pendings, unpack(concerned.names))
+        concerned.names = nil
+    end
     for _, pending in ipairs(concerned.keys) do
         call('ZADD', pending, due, member)
     end
@@ -371,11 +376,13 @@ end
 
 for i = 9, #ARGV, 7 do
     local ok, result = true, 'late'
-    if now <= deadline then
+    if now <= deadline
+       or (ARGV[i + 6] == 'again' and try('EXISTS', operations .. ARGV[i]) == 1)
+    then
         ok, result = pcall(delete, i)
     end
     if result == 'full' and this.counted then
-        call('DECR', this.counted)
+        try('DECR', this.counted)
     end
     if not ok then
         result = type(result) == 'table' and result or {err = result}

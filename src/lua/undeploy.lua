@@ -45,7 +45,8 @@ local function undeploy(member)
     local last = digits(call('GET', tombstone))
     local keep = revision ~= '0' and newer(copy, revision)
 
-    -- the first write: it fails if the index is no set, and needs no memory
+    -- before other writes: it fails if the index is no set, and it needs no
+    -- memory, which lets Redis do the others when it has none left
     local listed = keep and 0 or call('SREM', index, id)
 
     call('SET', tombstone, newer(last, revision) and last or revision,
@@ -73,7 +74,7 @@ local function undeploy(member)
     return (deleted > 0 or listed > 0) and 'undeployed' or 'not_deployed'
 end
 
--- before the first write
+-- fails before anything is written if this is no stream
 call('XLEN', KEYS[1])
 
 local reply = {}

@@ -149,9 +149,12 @@ struct ngx_cred_redis_command_s {
     ngx_cred_redis_reply_t     *whole;     /* the reply to the call */
 
     ngx_msec_t                  limit;     /* when it times out */
-    ngx_uint_t                  ncommands; /* of the call that begins here */
+    ngx_uint_t                  ncall;     /* commands of the call that begins
+                                              here, else 0 */
     size_t                      size;      /* of that call */
     unsigned                    eval:1;    /* the script was unknown */
+    unsigned                    closing:1; /* ends what was let in before: the
+                                              queue is never full for it */
 };
 
 

@@ -451,6 +451,7 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
 
     redis->nwaiting = 0;
     redis->ncommands = 0;
+    redis->nclosing = 0;
 
     ngx_cred_redis_close(redis);
 
@@ -497,7 +498,7 @@ ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
         n++;
 
-        if (command->ncommands == 0) {
+        if (command->ncall == 0) {
             continue;
         }
 

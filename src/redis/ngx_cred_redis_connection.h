@@ -64,6 +64,7 @@ struct ngx_cred_redis_s {
     ngx_uint_t                 nwaiting;
     ngx_queue_t                sent;           /* commands for replies */
     ngx_uint_t                 ncommands;      /* in both */
+    ngx_uint_t                 nclosing;       /* of them */
 
     uint64_t                   clock;          /* its time at ... */
     ngx_msec_t                 clock_at;

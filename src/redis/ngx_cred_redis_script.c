@@ -12,6 +12,7 @@
 
 
 #define NGX_CRED_REDIS_ARGS   8192       /* of a call, at most */
+#define NGX_CRED_REDIS_BYTES  131072     /* of arguments, but for the first */
 #define NGX_CRED_REDIS_FIXED  3          /* EVALSHA, name, number of keys */
 #define NGX_CRED_REDIS_FULL   32         /* commands that leave at once */
 
@@ -38,7 +39,8 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
         return NGX_DECLINED;
     }
 
-    if (redis->ncommands >= NGX_CRED_REDIS_QUEUE
+    if ((!command->closing
+         && redis->ncommands - redis->nclosing >= NGX_CRED_REDIS_QUEUE)
         || redis->out.last - redis->out.pos > NGX_CRED_REDIS_OUTPUT)
     {
         command->status = NGX_CRED_REDIS_BUSY;
@@ -57,6 +59,7 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
     ngx_queue_insert_tail(&redis->waiting, &command->queue);
     redis->nwaiting++;
     redis->ncommands++;
+    redis->nclosing += command->closing;
 
     ngx_cred_redis_watch(redis);
 
@@ -100,7 +103,7 @@ ngx_cred_redis_encode(ngx_cred_redis_t *redis)
 static ngx_int_t
 ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
 {
-    size_t                     before;
+    size_t                     before, size;
     ngx_str_t                 *arg, *last;
     ngx_uint_t                 i, n;
     ngx_queue_t               *q;
@@ -134,6 +137,8 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
         *arg++ = first->shared[i];
     }
 
+    size = 0;
+
     for (n = 0; n < script->most && q != ngx_queue_sentinel(&redis->waiting);
          n++, q = ngx_queue_next(q))
     {
@@ -146,10 +151,18 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
         }
 
         for (i = 0; i < command->nargs; i++) {
+            size += command->args[i].len;
+        }
+
+        if (n && size > NGX_CRED_REDIS_BYTES) {
+            break;
+        }
+
+        for (i = 0; i < command->nargs; i++) {
             *arg++ = command->args[i];
         }
 
-        command->ncommands = 0;
+        command->ncall = 0;
 
         if (!command->eval) {
             command->limit = ngx_current_msec + redis->conf.command_timeout;
@@ -164,7 +177,7 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
         return NGX_ERROR;
     }
 
-    first->ncommands = n;
+    first->ncall = n;
     first->size = redis->out.last - redis->out.pos - before;
 
     redis->nwaiting -= n;
@@ -217,7 +230,7 @@ ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src, ngx_uint_t n)
 ngx_int_t
 ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 {
-    ngx_uint_t                 n, shared, refused;
+    ngx_uint_t                 n, common, refused;
     ngx_queue_t                call, *q;
     ngx_cred_redis_reply_t    *own;
     ngx_cred_redis_command_t  *first, *command;
@@ -229,7 +242,7 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     q = ngx_queue_head(&redis->sent);
     first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
-    n = first->ncommands;
+    n = first->ncall;
 
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
@@ -244,13 +257,14 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
     /* an array of another length says nothing of any command */
 
-    shared = (reply->type != NGX_CRED_REDIS_ARRAY
+    common = (reply->type != NGX_CRED_REDIS_ARRAY
               || first->script->most == 1
               || reply->nelts != first->script->nwhole + n);
 
     refused = 0;
 
     redis->ncommands -= n;
+    redis->nclosing -= first->closing ? n : 0;
 
     for ( /* void */ ; n; n--) {
         q = ngx_queue_head(&call);
@@ -258,7 +272,7 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
-        own = shared ? reply : reply->elts[reply->nelts - n];
+        own = common ? reply : reply->elts[reply->nelts - n];
 
         if (own->type == NGX_CRED_REDIS_ERROR) {
             ngx_cred_redis_refused(redis, &own->str);
