@@ -185,8 +185,8 @@ local function concern(owned)
     if not number then
         return 'full'
     end
-    scopes[owned] = {names = count > 0 and names, keys = keys, fields = fields, cascade = number,
-                     count = string.format('%d', count)}
+    scopes[owned] = {names = count > 0 and names, keys = keys, fields = fields,
+                     cascade = number, count = string.format('%d', count)}
     return scopes[owned]
 end
 

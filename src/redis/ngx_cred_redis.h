@@ -186,8 +186,9 @@ ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
  * Runs command->script with command->shared and command->args.  Commands leave
  * in their order, at the end of this turn of the event loop or when there are
  * many, in one write and as few calls as their scripts and shared arguments
- * allow.  Returns NGX_OK when command->handler will be called, or NGX_DECLINED with command->status and
- * command->error set when the command was refused at once and nothing was sent.
+ * allow.  Returns NGX_OK when command->handler will be called, or NGX_DECLINED
+ * with command->status and command->error set when the command was refused at
+ * once and nothing was sent.
  */
 ngx_int_t ngx_cred_redis_eval(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
