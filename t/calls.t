@@ -154,6 +154,12 @@ sub relay {
     return fake(replies => { EVALSHA => $relay, EVAL => $relay });
 }
 
+sub first_is_lost {
+    my ($n, $run) = @_;
+    my $answer = $run->();
+    return $n == 1 ? \"" : $answer;
+}
+
 sub relayed { map { [ split / / ] } grep { /^EVAL/ } fake_log($_[0]) }
 
 
@@ -698,11 +704,7 @@ for my $round (0 .. 7) {
 
 === TEST 11: the answer to a call is lost: all are asked for again
 --- before
-$ENV{TEST_NGINX_RELAY} = relay(sub {
-    my ($n, $run) = @_;
-    my $answer = $run->();
-    return $n == 1 ? \"" : $answer;
-});
+$ENV{TEST_NGINX_RELAY} = relay(\&first_is_lost);
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_command_timeout  2s;
@@ -787,11 +789,7 @@ is(entries($_), 21, "$_: undeployed once") for qw(production staging);
 
 === TEST 14: a call that is counted is lost: it is counted once
 --- before
-$ENV{TEST_NGINX_RELAY} = relay(sub {
-    my ($n, $run) = @_;
-    my $answer = $run->();
-    return $n == 1 ? \"" : $answer;
-});
+$ENV{TEST_NGINX_RELAY} = relay(\&first_is_lost);
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_command_timeout  2s;
