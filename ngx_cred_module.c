@@ -89,6 +89,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cred_unregistered_delay"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, unregistered_delay),
+      NULL },
+
     { ngx_string("cred_alloy_version"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_cred_alloy_version,
@@ -182,6 +189,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
     clcf->cascade_timeout = NGX_CONF_UNSET_MSEC;
     clcf->retry_min = NGX_CONF_UNSET_MSEC;
     clcf->retry_max = NGX_CONF_UNSET_MSEC;
+    clcf->unregistered_delay = NGX_CONF_UNSET_MSEC;
     clcf->api.alloy_version_optional = NGX_CONF_UNSET;
 
     return clcf;
@@ -217,6 +225,8 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               5000);
     ngx_conf_merge_msec_value(conf->retry_min, prev->retry_min, 1000);
     ngx_conf_merge_msec_value(conf->retry_max, prev->retry_max, 60000);
+    ngx_conf_merge_msec_value(conf->unregistered_delay,
+                              prev->unregistered_delay, 24 * 60 * 60 * 1000);
 
     if (conf->api.alloy_version_optional == NGX_CONF_UNSET) {
         conf->api = prev->api;

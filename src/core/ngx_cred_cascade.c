@@ -30,7 +30,7 @@ ngx_cred_cascade(ngx_cred_delete_t *del)
     for (i = 0; i < del->nundeployments; i++) {
         u = &del->undeployments[i];
 
-        if (u->claimed || u->state == NGX_CRED_UNREGISTERED) {
+        if (u->claimed) {
             del->unanswered++;
             del->held++;
         }
@@ -41,9 +41,6 @@ ngx_cred_cascade(ngx_cred_delete_t *del)
 
         if (u->claimed) {
             ngx_cred_undeploy(u);
-
-        } else if (u->state == NGX_CRED_UNREGISTERED) {
-            ngx_cred_undeployment_unregistered(u);
         }
     }
 

@@ -21,6 +21,8 @@
 
 
 #define NGX_CRED_OPERATION_LEN       32
+#define NGX_CRED_NAME_LEN            512  /* longer scopes and ids are cut
+                                             before they are stored */
 
 
 /* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
@@ -47,7 +49,8 @@ typedef enum {
     NGX_CRED_UNDEPLOYED,
     NGX_CRED_NOT_DEPLOYED,      /* was not there: success as well */
     NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays */
-    NGX_CRED_UNREGISTERED,      /* the environment is no longer registered */
+    NGX_CRED_UNREGISTERED,      /* the environment has not been registered
+                                   for long: it was dropped */
     NGX_CRED_NSTATES
 } ngx_cred_state_e;
 
@@ -79,6 +82,7 @@ typedef struct {
 typedef enum {
     NGX_CRED_CHECK_ALL = 0,
     NGX_CRED_CHECK_ABSENT,      /* no credential can have this id */
+    NGX_CRED_CHECK_NOWHERE,     /* and no scope this name */
     NGX_CRED_CHECK_TOKEN,       /* the request is bad: NGX_CRED_INVALID is the
                                    answer once the token is valid */
 } ngx_cred_check_e;
@@ -151,13 +155,16 @@ struct ngx_cred_registry_s {
     ngx_msec_t                  cascade_timeout;
     ngx_msec_t                  retry_min;
     ngx_msec_t                  retry_max;
+    ngx_msec_t                  unregistered_delay;
 
     unsigned                    deletes:1;  /* "cred_delete" is on with it */
 
     /* what commands have in common, written once */
 
     ngx_str_t                   audit;      /* P:audit */
+    ngx_str_t                   positions;  /* P:positions */
     ngx_str_t                   lease;      /* milliseconds */
+    ngx_str_t                   keep;
     ngx_str_t                   acknowledge[4];
 };
 

@@ -23,6 +23,7 @@
 static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
     ngx_cred_params_t *params);
 static u_char *ngx_cred_delete_keep(u_char *p, ngx_str_t *dst, ngx_str_t *src);
+static void ngx_cred_delete_cut(ngx_str_t *name);
 static ngx_int_t ngx_cred_delete_id(u_char *hex);
 static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
 static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
@@ -42,6 +43,7 @@ static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
 static ngx_str_t  ngx_cred_delete_checks[] = {
     ngx_string("all"),
     ngx_string("absent"),
+    ngx_string("nowhere"),
     ngx_string("token")
 };
 
@@ -104,8 +106,9 @@ failed:
 static ngx_int_t
 ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
 {
-    u_char     *p;
-    ngx_str_t  *arg;
+    u_char            *p;
+    ngx_str_t         *arg;
+    ngx_cred_check_e   check;
 
     if (ngx_cred_delete_id(del->operation) != NGX_OK
         || ngx_cred_delete_hash(&params->token, del->token) != NGX_OK)
@@ -153,12 +156,21 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     arg++;
 
     p = ngx_cred_delete_keep(p, arg++, &params->subject);
-    p = ngx_cred_delete_keep(p, arg++, &params->scope);
-    p = ngx_cred_delete_keep(p, arg++, &params->id);
+    p = ngx_cred_delete_keep(p, arg, &params->scope);
+    ngx_cred_delete_cut(arg++);
+    p = ngx_cred_delete_keep(p, arg, &params->id);
+    ngx_cred_delete_cut(arg++);
     (void) ngx_cred_delete_keep(p, arg++, &params->client);
 
+    check = params->check;
+
+    if (params->scope.len > NGX_CRED_NAME_LEN && check != NGX_CRED_CHECK_TOKEN)
+    {
+        check = NGX_CRED_CHECK_NOWHERE;
+    }
+
     del->check = arg;
-    *arg++ = ngx_cred_delete_checks[params->check];
+    *arg++ = ngx_cred_delete_checks[check];
 
     del->command.script = &ngx_cred_delete_script;
     del->command.shared = del->shared;
@@ -178,6 +190,18 @@ ngx_cred_delete_keep(u_char *p, ngx_str_t *dst, ngx_str_t *src)
     dst->len = src->len;
 
     return src->len ? ngx_cpymem(p, src->data, src->len) : p;
+}
+
+
+/* what a caller can make long must not fill the audit */
+
+static void
+ngx_cred_delete_cut(ngx_str_t *name)
+{
+    if (name->len > NGX_CRED_NAME_LEN) {
+        name->len = NGX_CRED_NAME_LEN;
+        ngx_memcpy(name->data + NGX_CRED_NAME_LEN - 3, "...", 3);
+    }
 }
 
 
@@ -531,6 +555,7 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
 
         } else {
             u->state = ngx_cred_state(&elts[2]->str);
+            u->reason = u->url.len ? NGX_CRED_LATE : NGX_CRED_UNREACHABLE;
         }
     }
 

@@ -19,6 +19,8 @@
 #define NGX_CRED_LEASE_MARGIN  1000
 
 
+static ngx_int_t ngx_cred_registry_key(ngx_pool_t *pool, ngx_str_t *s,
+    ngx_str_t *prefix, const char *name);
 static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
     ngx_msec_t n);
 
@@ -35,7 +37,7 @@ ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
     ngx_string("undeploy.lua"),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA),
-    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, 0
+    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, NGX_CRED_UNDEPLOY_WHOLE
 };
 
 
@@ -52,6 +54,22 @@ ngx_cred_redis_script_t  ngx_cred_claim_script = {
     ngx_string(NGX_CRED_SCRIPT_CLAIM),
     ngx_string(NGX_CRED_SCRIPT_CLAIM_SHA),
     1, NGX_CRED_CLAIM_SHARED, 0
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_again_script = {
+    ngx_string("again.lua"),
+    ngx_string(NGX_CRED_SCRIPT_AGAIN),
+    ngx_string(NGX_CRED_SCRIPT_AGAIN_SHA),
+    1, NGX_CRED_AGAIN_SHARED, 0
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_stream_script = {
+    ngx_string("stream.lua"),
+    ngx_string(NGX_CRED_SCRIPT_STREAM),
+    ngx_string(NGX_CRED_SCRIPT_STREAM_SHA),
+    1, NGX_CRED_STREAM_SHARED, 0
 };
 
 
@@ -85,13 +103,19 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 {
     ngx_msec_t  lease;
 
-    registry->audit.len = registry->prefix.len + sizeof(":audit") - 1;
-    registry->audit.data = ngx_pnalloc(pool, registry->audit.len);
-    if (registry->audit.data == NULL) {
+    if (ngx_cred_registry_key(pool, &registry->audit, &registry->prefix,
+                              ":audit")
+        != NGX_OK
+        || ngx_cred_registry_key(pool, &registry->positions,
+                                 &registry->prefix, ":positions")
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    ngx_sprintf(registry->audit.data, "%V:audit", &registry->prefix);
+    registry->environments.greet = ngx_cred_environment_greet;
+    registry->environments.abandon = ngx_cred_environment_abandon;
+    registry->environments.data = registry;
 
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
@@ -100,6 +124,9 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     registry->acknowledge[1] = registry->prefix;
 
     if (ngx_cred_registry_number(pool, &registry->lease, lease) != NGX_OK
+        || ngx_cred_registry_number(pool, &registry->keep,
+                                    registry->unregistered_delay)
+           != NGX_OK
         || ngx_cred_registry_number(pool, &registry->acknowledge[2],
                                     registry->retry_min)
            != NGX_OK
@@ -109,6 +136,21 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     {
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_registry_key(ngx_pool_t *pool, ngx_str_t *s, ngx_str_t *prefix,
+    const char *name)
+{
+    s->data = ngx_pnalloc(pool, prefix->len + ngx_strlen(name));
+    if (s->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    s->len = ngx_sprintf(s->data, "%V%s", prefix, name) - s->data;
 
     return NGX_OK;
 }
@@ -142,15 +184,6 @@ ngx_cred_registry_redis(ngx_cred_registry_t *registry)
     }
 
     return redis;
-}
-
-
-ngx_cred_redis_t *
-ngx_cred_environment_redis(ngx_cred_registry_t *registry, ngx_str_t *name,
-    ngx_str_t *url, char **err)
-{
-    return ngx_cred_redis_get(&registry->environments, url, "environment",
-                              name, err);
 }
 
 

@@ -25,18 +25,23 @@ typedef enum {
 } ngx_cred_retry_treat_e;
 
 
-/* an environment with pending entries, as this worker sees it */
+/*
+ * An environment that is registered or has pending entries, as this worker sees
+ * it.  Its connection is kept, so that one which comes back without its memory
+ * is noticed, whether or not anything is to be undeployed.
+ */
 
 typedef struct {
+    ngx_str_node_t           sn;         /* by name */
     ngx_queue_t              queue;
     ngx_pool_t              *pool;
-    ngx_str_t                name;
     ngx_uint_t               inflight;   /* claimed, not released yet */
     ngx_cred_retry_treat_e   treat;      /* by the last claim */
     unsigned                 seen:1;     /* in the last reply */
     unsigned                 down:1;     /* the last attempt did not get there
                                             or commands would be refused */
     unsigned                 drain:1;    /* it is back */
+    unsigned                 warned:1;   /* it is not registered any more */
 } ngx_cred_retry_environment_t;
 
 
@@ -45,6 +50,8 @@ typedef struct {
     ngx_cred_registry_t          *registry;
     ngx_pool_t                   *pool;       /* of one claim */
     ngx_event_t                   timer;
+    ngx_rbtree_t                  rbtree;     /* of the environments */
+    ngx_rbtree_node_t             sentinel;
     ngx_queue_t                   environments;
     ngx_uint_t                    nenvironments;
     unsigned                      claiming:1;
@@ -73,6 +80,8 @@ static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
     ngx_cred_retry_t *retry, ngx_str_t *name);
+static void ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_uint_t dropped);
 static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url);
 static void ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u);
@@ -112,6 +121,8 @@ ngx_cred_retry_start(ngx_cred_registry_t *registry, ngx_cycle_t *cycle)
     retry->timer.log = cycle->log;
     retry->timer.cancelable = 1;
 
+    ngx_rbtree_init(&retry->rbtree, &retry->sentinel,
+                    ngx_str_rbtree_insert_value);
     ngx_queue_init(&retry->environments);
 
     ngx_cred_retry_schedule(retry, 1);
@@ -230,6 +241,8 @@ ngx_cred_retry_ask(ngx_cred_retry_t *retry)
     arg->len = ngx_sprintf(p, "%ui", (ngx_uint_t) NGX_CRED_RETRY_CLAIM) - p;
     arg++;
 
+    *arg++ = registry->keep;
+
     for (q = ngx_queue_head(&retry->environments);
          q != ngx_queue_sentinel(&retry->environments);
          q = ngx_queue_next(q))
@@ -247,7 +260,7 @@ ngx_cred_retry_ask(ngx_cred_retry_t *retry)
             continue;
         }
 
-        *arg++ = environment->name;
+        *arg++ = environment->sn.str;
         *arg++ = ngx_cred_retry_treats[environment->treat];
     }
 
@@ -313,7 +326,7 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         ngx_cred_retry_claimed(retry, &elts[0]->str, elts[1], elts[2]);
     }
 
-    /* environments with nothing pending any more */
+    /* environments that are not registered, with nothing pending any more */
 
     for (q = ngx_queue_head(&retry->environments);
          q != ngx_queue_sentinel(&retry->environments);
@@ -323,6 +336,7 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
 
         if (!environment->seen && environment->inflight == 0) {
+            ngx_rbtree_delete(&retry->rbtree, &environment->sn.node);
             ngx_queue_remove(q);
             retry->nenvironments--;
             ngx_destroy_pool(environment->pool);
@@ -365,10 +379,11 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     environment->seen = 1;
 
     if (url->type == NGX_CRED_REDIS_STRING) {
+        environment->warned = 0;
         ngx_cred_retry_probe(retry, environment, &url->str);
 
     } else {
-        environment->down = 0;
+        ngx_cred_retry_unregistered(retry, environment, members->nelts);
     }
 
     if (environment->treat == NGX_CRED_RETRY_DRAIN
@@ -408,7 +423,7 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     for (i = 0; i < members->nelts; i++) {
         u[i].registry = retry->registry;
         u[i].pool = pool;
-        u[i].environment = environment->name;
+        u[i].environment = environment->sn.str;
         u[i].handler = ngx_cred_retry_undeployed;
         u[i].release = ngx_cred_retry_release;
         u[i].data = claim;
@@ -433,21 +448,17 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
 static ngx_cred_retry_environment_t *
 ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
 {
+    uint32_t                       hash;
     ngx_pool_t                    *pool;
-    ngx_queue_t                   *q;
     ngx_cred_retry_environment_t  *environment;
 
-    for (q = ngx_queue_head(&retry->environments);
-         q != ngx_queue_sentinel(&retry->environments);
-         q = ngx_queue_next(q))
-    {
-        environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
+    hash = ngx_murmur_hash2(name->data, name->len);
 
-        if (environment->name.len == name->len
-            && ngx_memcmp(environment->name.data, name->data, name->len) == 0)
-        {
-            return environment;
-        }
+    environment = (ngx_cred_retry_environment_t *)
+                      ngx_str_rbtree_lookup(&retry->rbtree, name, hash);
+
+    if (environment) {
+        return environment;
     }
 
     pool = ngx_create_pool(512, ngx_cycle->log);
@@ -461,19 +472,54 @@ ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
         return NULL;
     }
 
-    environment->name.data = ngx_pstrdup(pool, name);
-    if (environment->name.data == NULL) {
+    environment->sn.str.data = ngx_pstrdup(pool, name);
+    if (environment->sn.str.data == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
     }
 
-    environment->name.len = name->len;
+    environment->sn.str.len = name->len;
+    environment->sn.node.key = hash;
     environment->pool = pool;
 
+    ngx_rbtree_insert(&retry->rbtree, &environment->sn.node);
     ngx_queue_insert_tail(&retry->environments, &environment->queue);
     retry->nenvironments++;
 
     return environment;
+}
+
+
+/* once when it begins, and when what is pending there is given up at last */
+
+static void
+ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_uint_t dropped)
+{
+    u_char     buf[NGX_CRED_NAME_LEN];
+    ngx_str_t  name;
+
+    name.data = buf;
+    name.len = ngx_cred_redis_printable(buf, buf + sizeof(buf),
+                                        &environment->sn.str)
+               - buf;
+
+    environment->down = 0;
+
+    if (dropped) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "environment: %V: not registered for long, "
+                      "%ui pending undeployments are dropped",
+                      &name, dropped);
+
+    } else if (!environment->warned) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "environment: %V: not registered any more, what is "
+                      "pending there is kept for %M seconds",
+                      &name, retry->registry->unregistered_delay / 1000);
+    }
+
+    environment->warned = 1;
 }
 
 
@@ -493,6 +539,10 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
 
     redis = ngx_cred_environment_redis(retry->registry, &environment->name,
                                        url, &err);
+
+    if (redis) {
+        ngx_cred_redis_keep(redis);
+    }
 
     /* nor of one whose URL is bad */
 

@@ -17,12 +17,15 @@
 
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
 static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
 static void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
 static void ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_acknowledge_stale(ngx_cred_undeployment_t *u);
 
 
 void
@@ -91,7 +94,9 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
         if (reply->type == NGX_CRED_REDIS_STRING) {
             u->state = ngx_cred_state(&reply->str);
 
-            if (u->state != NGX_CRED_PENDING) {
+            if (u->state != NGX_CRED_PENDING
+                && ngx_cred_undeploy_progress(u, command) == NGX_OK)
+            {
                 ngx_cred_undeploy_done(u);
                 return;
             }
@@ -113,6 +118,42 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
         ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &command->error);
         return;
     }
+}
+
+
+/* without it the registry would not notice that the environment lost this */
+
+static ngx_int_t
+ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command)
+{
+    u_char                  *p;
+    ngx_str_t               *epoch;
+    ngx_cred_redis_reply_t  *progress;
+
+    if (command->whole->type != NGX_CRED_REDIS_ARRAY
+        || command->whole->elts[0]->type != NGX_CRED_REDIS_STRING)
+    {
+        return NGX_ERROR;
+    }
+
+    progress = command->whole->elts[0];
+    epoch = ngx_cred_environment_epoch(command->redis);
+
+    p = ngx_pnalloc(u->pool, epoch->len + 1 + progress->str.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    u->progress.data = p;
+
+    p = ngx_cpymem(p, epoch->data, epoch->len);
+    *p++ = ':';
+    p = ngx_cpymem(p, progress->str.data, progress->str.len);
+
+    u->progress.len = p - u->progress.data;
+
+    return NGX_OK;
 }
 
 
@@ -173,6 +214,8 @@ ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
     arg->len = ngx_sprintf(u->number, "%M", u->duration) - u->number;
     arg++;
 
+    *arg++ = u->progress;
+
     u->command.script = &ngx_cred_acknowledge_script;
     u->command.shared = u->registry->acknowledge;
     u->command.args = u->args;
@@ -202,5 +245,43 @@ ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
     ngx_cred_undeployment_t  *u;
 
     u = command->data;
+
+    if (command->status == NGX_CRED_REDIS_OK
+        && reply->type == NGX_CRED_REDIS_STRING
+        && reply->str.len == 5
+        && ngx_strncmp(reply->str.data, "stale", 5) == 0)
+    {
+        ngx_cred_acknowledge_stale(u);
+    }
+
     u->release(u);
+}
+
+
+/*
+ * The environment has lost what it was told before: this undeployment is
+ * pending still, and its connection is to be greeted before the next one.
+ */
+
+static void
+ngx_cred_acknowledge_stale(ngx_cred_undeployment_t *u)
+{
+    char              *err;
+    u_char            *p;
+    ngx_str_t          epoch;
+    ngx_cred_redis_t  *redis;
+
+    redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
+                                       &err);
+
+    p = ngx_strlchr(u->progress.data, u->progress.data + u->progress.len, ':');
+
+    if (redis == NULL || p == NULL) {
+        return;
+    }
+
+    epoch.data = u->progress.data;
+    epoch.len = p - epoch.data;
+
+    ngx_cred_environment_stale(redis, &epoch);
 }

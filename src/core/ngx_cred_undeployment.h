@@ -27,15 +27,22 @@
 #define NGX_CRED_DELETE_SHARED       9
 #define NGX_CRED_UNDEPLOY_SHARED     2
 #define NGX_CRED_ACKNOWLEDGE_SHARED  4
-#define NGX_CRED_CLAIM_SHARED        4
+#define NGX_CRED_CLAIM_SHARED        5
+#define NGX_CRED_AGAIN_SHARED        2
+#define NGX_CRED_STREAM_SHARED       2
 
-/* and elements of its reply: time and cascades */
+/* and elements of its reply: time and cascades, or the stream's progress */
 
 #define NGX_CRED_DELETE_WHOLE        2
+#define NGX_CRED_UNDEPLOY_WHOLE      1
 
-/* environment, member, state, error, duration */
+/* environment, member, state, error, duration, progress */
 
-#define NGX_CRED_ACKNOWLEDGE_ARGS    5
+#define NGX_CRED_ACKNOWLEDGE_ARGS    6
+
+/* environment, what to do, epoch, length, id, run id */
+
+#define NGX_CRED_AGAIN_ARGS          6
 
 
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
@@ -57,6 +64,8 @@ struct ngx_cred_undeployment_s {
     ngx_cred_state_e                    state;
     ngx_cred_reason_e                   reason;
     ngx_str_t                           error;
+    ngx_str_t                           progress;    /* epoch and stream, for
+                                                        acknowledge.lua */
     ngx_msec_t                          start;
     ngx_msec_t                          duration;
 
@@ -81,6 +90,8 @@ extern ngx_cred_redis_script_t  ngx_cred_delete_script;
 extern ngx_cred_redis_script_t  ngx_cred_undeploy_script;
 extern ngx_cred_redis_script_t  ngx_cred_acknowledge_script;
 extern ngx_cred_redis_script_t  ngx_cred_claim_script;
+extern ngx_cred_redis_script_t  ngx_cred_again_script;
+extern ngx_cred_redis_script_t  ngx_cred_stream_script;
 
 
 /*
@@ -91,7 +102,8 @@ extern ngx_cred_redis_script_t  ngx_cred_claim_script;
 void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
 
 /*
- * Settles it without an attempt: the environment is not registered.
+ * Settles it without an attempt: the environment has not been registered for
+ * long.
  */
 void ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u);
 
@@ -108,6 +120,16 @@ ngx_cred_redis_t *ngx_cred_registry_redis(ngx_cred_registry_t *registry);
  */
 ngx_cred_redis_t *ngx_cred_environment_redis(ngx_cred_registry_t *registry,
     ngx_str_t *name, ngx_str_t *url, char **err);
+
+/* the epoch of a connection that was admitted; lives as long as that */
+ngx_str_t *ngx_cred_environment_epoch(ngx_cred_redis_t *redis);
+
+/* the epoch of this connection is over: the next one is greeted anew */
+void ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch);
+
+/* the greeting of connections to environments; "data" is the registry */
+void ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data);
+void ngx_cred_environment_abandon(ngx_cred_redis_t *redis, void *data);
 
 
 #endif /* _NGX_CRED_UNDEPLOYMENT_H_INCLUDED_ */

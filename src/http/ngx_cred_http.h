@@ -46,6 +46,7 @@ typedef struct {
     ngx_msec_t                  cascade_timeout;
     ngx_msec_t                  retry_min;
     ngx_msec_t                  retry_max;
+    ngx_msec_t                  unregistered_delay;
 
     ngx_cred_api_conf_t         api;
 } ngx_http_cred_loc_conf_t;

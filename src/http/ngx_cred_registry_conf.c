@@ -226,6 +226,7 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;
     set.retry_max = clcf->retry_max;
+    set.unregistered_delay = clcf->unregistered_delay;
 
     registries = cmcf->registries.elts;
 
@@ -324,7 +325,8 @@ ngx_http_cred_same_registry(ngx_cred_registry_t *one, ngx_cred_registry_t *two)
            && first->resolver_timeout == second->resolver_timeout
            && one->cascade_timeout == two->cascade_timeout
            && one->retry_min == two->retry_min
-           && one->retry_max == two->retry_max;
+           && one->retry_max == two->retry_max
+           && one->unregistered_delay == two->unregistered_delay;
 }
 
 

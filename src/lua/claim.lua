@@ -2,23 +2,43 @@
 -- lease: whoever claims them is the only one to attempt them until then.
 --
 -- KEYS[1]  P:audit
--- ARGV     prefix, lease (ms), how many of an environment; then pairs of an
+-- ARGV     prefix, lease (ms), how many of an environment, and how long entries
+--          of one that is not registered are kept (ms); then pairs of an
 --          environment and how to treat it: "skip" (claim none now) or "drain"
 --          (it is back: claim those that wait for a later attempt too)
--- returns  for each environment with pending entries: name, URL (nil if it is
---          not registered) and an array of the claimed members
+-- returns  for each environment that is registered or has pending entries:
+--          name, URL (nil if it is not registered) and an array of the claimed
+--          members; those of one that is not registered are to be dropped
 
-local P, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local P, lease, most, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
+                             tonumber(ARGV[4])
+local FIRST, STRIDE = 5, 2
+
+local NAME_LENGTH, URL_LENGTH = 4096, 4096
+local OPERATIONS, KEPT = 200, 604800000
+
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local treat, claims = {}, {}
 
 -- the caller bounds what it reads
-local room, bytes = 5000, 524288
+local room, bytes = 4500, 786432
+
+local function time(ms)
+    return string.format('%d%03d', ms / 1000, ms % 1000)
+end
 
 local function escape(s)
     return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
+end
+
+local function hash(key)
+    local all, is = call('HGETALL', key), {}
+    for i = 1, #all, 2 do
+        is[all[i]] = all[i + 1]
+    end
+    return is
 end
 
 local function claim(pending, from, to, members)
@@ -31,46 +51,139 @@ local function claim(pending, from, to, members)
         if bytes <= 0 then
             return
         end
-        call('ZADD', pending, now + lease, member)
+        call('ZADD', pending, time(now + lease), member)
         members[#members + 1] = member
         room, bytes = room - 1, bytes - #member
     end
 end
 
-for i = 4, #ARGV, 2 do
-    treat[ARGV[i]] = ARGV[i + 1]
-end
+-- what can be attempted of an environment
 
-local names = call('SMEMBERS', P .. ':pending')
-local shift = #names > 0 and clock[2] % #names or 0
-
--- from another one each time, so that each gets its turn
-for i = 1, #names do
-    if #claims >= 3000 then
-        break
-    end
-
-    local name = names[(i + shift) % #names + 1]
-    local pending = P .. ':pending:' .. escape(name)
-    local url = call('HGET', P .. ':environments', name)
-    local members = {}
-
-    if treat[name] ~= 'skip' or not url then
-        claim(pending, '-inf', now, members)
+local function attempt(name, pending, members)
+    if treat[name] ~= 'skip' then
+        claim(pending, '-inf', time(now), members)
     end
 
     -- what is due after the lease of whoever claims now is claimed by nobody
     if treat[name] == 'drain' then
-        claim(pending, '(' .. now + lease, '+inf', members)
-    end
-
-    if #members == 0 and call('EXISTS', pending) == 0 then
-        call('SREM', P .. ':pending', name)
-    else
-        claims[#claims + 1] = name
-        claims[#claims + 1] = url
-        claims[#claims + 1] = members
+        claim(pending, '(' .. time(now + lease), '+inf', members)
     end
 end
+
+-- An environment may be renamed, or registered anew, while entries are pending:
+-- nothing is dropped at first glance
+
+local function drop(name, pending, since, members)
+    if not since then
+        call('HSET', P .. ':unregistered', name, time(now))
+        return
+    end
+
+    if tonumber(since) + keep <= now then
+        claim(pending, '-inf', '+inf', members)
+    end
+end
+
+local function forget(name)
+    call('SREM', P .. ':pending', name)
+    call('HDEL', P .. ':unregistered', name)
+end
+
+-- in another order each time, so that each gets its turn
+
+local function names_of(urls, waiting)
+    local names, known = {}, {}
+
+    for name in pairs(urls) do
+        known[name] = true
+        names[#names + 1] = name
+    end
+    for _, name in ipairs(waiting) do
+        if not known[name] then
+            names[#names + 1] = name
+        end
+    end
+
+    table.sort(names)
+    return names
+end
+
+-- the index of operations has no expiry of its own
+
+local function trim()
+    local key = P .. ':operations'
+    local old = call('ZRANGEBYSCORE', key, '-inf', time(now - KEPT), 'LIMIT', 0,
+                     OPERATIONS)
+    for _, operation in ipairs(old) do
+        if call('EXISTS', P .. ':operation:' .. operation) == 1 then
+            call('ZADD', key, time(now - KEPT + 86400000), operation)
+        else
+            call('ZREM', key, operation)
+        end
+    end
+end
+
+for i = FIRST, #ARGV, STRIDE do
+    treat[ARGV[i]] = ARGV[i + 1]
+end
+
+local urls = hash(P .. ':environments')
+local since = hash(P .. ':unregistered')
+local waiting = call('SMEMBERS', P .. ':pending')
+local is_waiting = {}
+
+for _, name in ipairs(waiting) do
+    is_waiting[name] = true
+end
+
+local function visit(name, url)
+    local pending = P .. ':pending:' .. escape(name)
+    local members = {}
+
+    if url and since[name] then
+        call('HDEL', P .. ':unregistered', name)
+    end
+
+    if is_waiting[name] then
+        if url then
+            attempt(name, pending, members)
+        else
+            drop(name, pending, since[name], members)
+        end
+
+        if #members == 0 and call('EXISTS', pending) == 0 then
+            forget(name)
+            if not url then
+                return
+            end
+        end
+    end
+
+    local n = #claims
+    claims[n + 1], claims[n + 2], claims[n + 3] = name, url, members
+end
+
+local names = names_of(urls, waiting)
+local shift = #names > 0 and clock[2] % #names or 0
+
+for i = 1, #names do
+    local name = names[(i + shift) % #names + 1]
+    local url = urls[name] or false
+
+    -- a URL that would fill the reply is none
+    if url and #url > URL_LENGTH then
+        url = ''
+    end
+
+    if #claims >= 3000 or bytes < 0 then
+        break
+    end
+    if #name <= NAME_LENGTH then
+        bytes = bytes - #name - (url and #url or 0)
+        visit(name, url)
+    end
+end
+
+trim()
 
 return claims

@@ -8,8 +8,9 @@
 --          minute (0: any number), role or "", uses (0|1), and the deadline
 --          (ms, by this Redis' clock); then for each delete operation, SHA-256
 --          of the token, required subject or "", scope or "" (the token's own),
---          id, client address and how far to go: all, absent, token, or again
---          (all, and it may be done already)
+--          id, client address and how far to go: all, absent (no credential has
+--          this id), nowhere (nor this scope), token, or again (all, and it may
+--          be done already)
 -- returns  time (ms) and an array of cascades; then for each delete "late",
 --          "full" (no room in this reply, nothing was done), "unauthorized", or
 --          an array of result, subject, scope, member, which of the cascades
@@ -18,10 +19,14 @@
 --          "claimed" ones are for the caller to undeploy now
 
 local P, api, role = ARGV[1], ARGV[3], ARGV[6]
-local membership, counted, uses = ARGV[4] == '1', ARGV[5] ~= '0', ARGV[7] == '1'
-local deadline = tonumber(ARGV[8])
+local membership, uses = ARGV[4] == '1', ARGV[7] == '1'
+local per_minute, deadline = tonumber(ARGV[5]), tonumber(ARGV[8])
+local FIRST, STRIDE = 9, 7
 
-local call, try, find = redis.call, redis.pcall, string.find
+local URL_LENGTH, ENVIRONMENTS, ENVIRONMENTS_BYTES = 4096, 1024, 524288
+
+local call, try = redis.call, redis.pcall
+local find, match = string.find, string.match
 local clock = call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
 local now = tonumber(stamp)
@@ -29,6 +34,7 @@ local now = tonumber(stamp)
 local own = P .. ':' .. api
 local operations = P .. ':operation:'
 local pendings = P .. ':pending'
+local index = P .. ':operations'
 
 -- numbers go to Redis as strings, which it would format as floats
 local lease = now + ARGV[2]
@@ -41,8 +47,6 @@ local tokens, rights, scopes = {}, {}, {}
 local cascades, room, bytes = {}, 7000, 786432
 local reply, refused = {now, cascades}, {}
 
-local this -- the delete at hand
-
 local function escape(s)
     if find(s, ':', 1, true) or find(s, '%', 1, true) then
         s = string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'})
@@ -50,20 +54,141 @@ local function escape(s)
     return s
 end
 
-local function answer(result, op, member, cascade)
-    -- what is asked twice was audited the first time
-    if not (this.again and result == 'deleted') then
-        call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
-             'scope', this.scope, 'id', this.id, 'subject', this.subject,
-             'client', this.client, 'result', result, 'operation', op or '')
-    end
-    return {result, this.subject, this.scope, member or '', cascade or 0,
-            this.limit, this.remaining, this.reset}
+local function asked(i)
+    return {operation = ARGV[i], token = ARGV[i + 1], required = ARGV[i + 2],
+            scope = ARGV[i + 3], id = ARGV[i + 4], client = ARGV[i + 5],
+            how = ARGV[i + 6]}
 end
 
-local function allowed(owner)
-    return role == '' or owner == this.subject
-           or find(' ' .. this.roles .. ' ', ' ' .. role .. ' ', 1, true)
+local function audit(ask, result, operation, ...)
+    call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+         'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
+         'client', ask.client, 'result', result, 'operation', operation, ...)
+end
+
+local function answer(ask, result, member, cascade)
+    return {result, ask.subject, ask.scope, member or '', cascade or 0,
+            ask.limit, ask.remaining, ask.reset}
+end
+
+local function refuse(ask, result)
+    audit(ask, result, '')
+    return answer(ask, result)
+end
+
+-- audits refused tokens, those of a client for one credential together: in a
+-- stream of its own, since callers without a token must not be able to push the
+-- entries of the others out
+
+local function audit_refused()
+    if #refused > 0 then
+        local count = #refused > 1 and {'count', #refused} or {}
+        local done = try('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN', '~',
+                         '10000', '*', 'api', api, 'scope', refused.scope,
+                         'id', refused.id, 'subject', '',
+                         'client', refused.client, 'result', 'unauthorized',
+                         'operation', '', unpack(count))
+        for _, n in ipairs(type(done) == 'table' and refused or {}) do
+            reply[n] = done
+        end
+    end
+    refused = {}
+end
+
+local function unauthorized(ask)
+    if refused.scope ~= ask.scope or refused.id ~= ask.id
+       or refused.client ~= ask.client
+    then
+        audit_refused()
+        refused = {scope = ask.scope, id = ask.id, client = ask.client}
+    end
+    refused[#refused + 1] = #reply + 1
+    return 'unauthorized'
+end
+
+-- checks: each returns the result that it ends with, or nil
+
+local function valid(token)
+    if not token[1] or token[1] == '' or token[5] == '0' then
+        return false
+    end
+    -- a NaN has expired, too
+    return not token[4] or (tonumber(token[4]) or 0) * 1000 > now
+end
+
+local function check_token(ask)
+    local token = tokens[ask.token]
+
+    if token == nil then
+        local key = own .. ':token:' .. ask.token
+        token = call('EXISTS', key) == 1
+                and call('HMGET', key, 'subject', 'scope', 'roles',
+                         'expires_at', 'enabled')
+        token = token and valid(token) and token
+        tokens[ask.token] = token
+    end
+
+    if not token or (ask.required ~= '' and ask.required ~= token[1]) then
+        return 'unauthorized'
+    end
+
+    ask.subject, ask.roles = token[1], token[3] or ''
+    ask.scope = ask.scope ~= '' and ask.scope or token[2] or ''
+end
+
+local function check_scope(ask)
+    local owned = ':' .. escape(ask.scope)
+    ask.owned, ask.right = owned, 'manage'
+
+    if ask.how == 'nowhere' then
+        return 'scope_not_found'
+    end
+
+    if membership then
+        local name = owned .. ':' .. ask.subject
+        local right = rights[name]
+        if right == nil then
+            right = call('EXISTS', own .. ':scope' .. owned) == 1
+                    and call('HGET', own .. ':members' .. owned, ask.subject)
+            rights[name] = right
+        end
+        if not right then
+            return 'scope_not_found'
+        end
+        ask.right = right
+    end
+end
+
+-- A minute has a key of its own, which needs no expiry to be over.  What is
+-- asked again was counted the first time
+
+local function check_rate(ask)
+    local minute = math.floor(clock[1] / 60)
+    local key = own .. ':rate' .. ask.owned .. ':' .. minute
+    local limit = call('HGET', own .. ':scope' .. ask.owned, 'rate_limit')
+    local count
+
+    if ask.again then
+        count = tonumber(call('GET', key)) or 1
+    else
+        count = call('INCR', key)
+        ask.counted = key
+        if count == 1 then
+            call('EXPIRE', key, '120')
+        end
+    end
+
+    ask.limit = limit and match(limit, '^%d%d?%d?%d?%d?%d?%d?%d?%d?$')
+                and tonumber(limit) or per_minute
+    ask.remaining = math.max(ask.limit - count, 0)
+    ask.reset = (minute + 1) * 60
+
+    return count > ask.limit and not ask.again and 'rate_limited' or nil
+end
+
+local function allowed(ask, owner)
+    return role == '' or owner == ask.subject
+           or find(' ' .. ask.roles .. ' ', ' ' .. role .. ' ', 1, true)
 end
 
 -- gives the cascade its place in the reply, if there is room.  After the first
@@ -81,56 +206,79 @@ local function place(cascade)
     return #cascades
 end
 
--- what was deleted before and is not complete: its pending entries that wait
--- for their next attempt are the caller's, those of others stay theirs
+-- one URL that is too long must not fill the reply; it is none
+local function usable(url)
+    return #url <= URL_LENGTH and url or ''
+end
 
-local function resume(op, names, result)
-    if room < 0 or bytes < 0 then
-        return 'full'
-    end
+-- an operation that was deleted before and is not complete
 
-    local fields, kept, cascade, claimed = {}, {}, {}, {}
-    local hash = call('HGETALL', operations .. op)
+local function read_operation(operation)
+    local fields, receipts = {}, {}
+    local hash = call('HGETALL', operations .. operation)
 
     for i = 1, #hash, 2 do
-        local name = string.match(hash[i], '^environment:(.*)$')
+        local name = match(hash[i], '^environment:(.*)$')
         if name then
-            kept[#kept + 1] = {name, hash[i + 1]}
+            local ok, receipt = pcall(cjson.decode, hash[i + 1])
+            receipts[#receipts + 1] = {name = name,
+                is = ok and type(receipt) == 'table' and receipt or {}}
         else
             fields[hash[i]] = hash[i + 1]
         end
     end
 
+    return fields, receipts
+end
+
+-- its pending entries that wait for their next attempt are the caller's, those
+-- of others stay theirs
+
+local function claimable(entry, member, mine)
+    entry.key = pendings .. ':' .. escape(entry.name)
+    entry.url = call('HGET', P .. ':environments', entry.name)
+
+    -- it may be registered again: that is waited for
+    if not entry.url then
+        return 'pending'
+    end
+
+    local score = tonumber(call('ZSCORE', entry.key, member))
+
+    if not score or score <= now or score == entry.is.next or mine then
+        return 'claimed'
+    end
+    return 'pending'
+end
+
+local function resume(ask, operation, result)
+    if room < 0 or bytes < 0 then
+        return 'full'
+    end
+
+    local fields, receipts = read_operation(operation)
+
     if not fields.api then
-        return answer('not_found')
+        -- somebody has deleted it
+        call('DEL', ask.open)
+        return refuse(ask, 'not_found')
     end
-    if not allowed(fields.owner) then
-        return answer('forbidden')
+    if not allowed(ask, fields.owner) then
+        return refuse(ask, 'forbidden')
     end
 
-    local member = api .. names .. ':' .. (fields.revision or '0') .. ':' .. op
+    local member = api .. ask.names .. ':' .. (fields.revision or '0') .. ':'
+                   .. operation
+    local cascade = {}
 
-    for _, entry in ipairs(kept) do
-        local ok, receipt = pcall(cjson.decode, entry[2])
-        receipt = ok and type(receipt) == 'table' and receipt or {}
-        local name, state, url = entry[1], receipt.state or 'pending', ''
-
-        if state == 'pending' then
-            local key = pendings .. ':' .. escape(name)
-            local score = tonumber(call('ZSCORE', key, member))
-            url = call('HGET', P .. ':environments', name)
-            if not url then
-                state, url = 'unregistered', ''
-            elseif not score or score <= now or score == receipt.next
-                   or op == this.operation
-            then
-                state = 'claimed'
-                claimed[#claimed + 1] = {name, key}
-            end
+    for _, entry in ipairs(receipts) do
+        entry.state = entry.is.state or 'pending'
+        if entry.state == 'pending' then
+            entry.state = claimable(entry, member, operation == ask.operation)
         end
-
         local n = #cascade
-        cascade[n + 1], cascade[n + 2], cascade[n + 3] = name, url, state
+        cascade[n + 1], cascade[n + 2] = entry.name, usable(entry.url or '')
+        cascade[n + 3] = entry.state
     end
 
     local number = place(cascade)
@@ -138,34 +286,41 @@ local function resume(op, names, result)
         return 'full'
     end
 
-    for _, entry in ipairs(claimed) do
-        call('ZADD', entry[2], due, member)
-        call('SADD', pendings, entry[1])
+    for _, entry in ipairs(receipts) do
+        if entry.state == 'claimed' then
+            call('ZADD', entry.key, due, member)
+            call('SADD', pendings, entry.name)
+        end
     end
 
-    return answer(result, op, member, number)
+    -- what is asked twice was audited the first time
+    if result ~= 'deleted' then
+        audit(ask, result, operation)
+    end
+    return answer(ask, result, member, number)
 end
 
--- the environments that concern a scope.  The reads among these checks fail
--- where a write would find a key of another type
+-- the environments that concern a scope
+
+local function wanted(owned)
+    local only = call('SMEMBERS', own .. ':environments' .. owned)
+    local set = #only > 0 and {}
+
+    for _, name in ipairs(only) do
+        set[name] = true
+    end
+    return set
+end
 
 local function concern(owned)
-    local all = call('HGETALL', P .. ':environments')
-    local only = call('SMEMBERS', own .. ':environments' .. owned)
-    local wanted = #only > 0 and {}
+    local set, all = wanted(owned), call('HGETALL', P .. ':environments')
     local names, keys, fields, cascade = {}, {}, {}, {}
     local count, size = 0, 0
 
-    call('SCARD', pendings)
-    call('XLEN', KEYS[1])
-
-    for _, name in ipairs(only) do
-        wanted[name] = true
-    end
-
     for i = 1, #all, 2 do
-        local name, url = all[i], all[i + 1]
-        if not wanted or wanted[name] then
+        local name = all[i]
+        if not set or set[name] then
+            local url = usable(all[i + 1])
             local n, f = 3 * count, 2 * count
             count, size = count + 1, size + #name + #url
             names[count], keys[count] = name, pendings .. ':' .. escape(name)
@@ -173,11 +328,10 @@ local function concern(owned)
             fields[f + 2] = '{"state":"pending","attempts":0}'
             cascade[n + 1], cascade[n + 2] = name, url
             cascade[n + 3] = 'claimed'
-            call('ZCARD', keys[count])
         end
     end
 
-    if count > 1024 or size > 524288 then
+    if count > ENVIRONMENTS or size > ENVIRONMENTS_BYTES then
         return {err = 'ERR too many environments'}
     end
 
@@ -185,204 +339,167 @@ local function concern(owned)
     if not number then
         return 'full'
     end
-    scopes[owned] = {names = count > 0 and names, keys = keys, fields = fields,
+
+    scopes[owned] = {names = names, keys = keys, fields = fields,
                      cascade = number, count = string.format('%d', count)}
     return scopes[owned]
 end
 
--- audits refused tokens, those of a client for one credential together: in a
--- stream of its own, since callers without a token must not be able to push the
--- entries of the others out
+-- What may fail, because somebody has put a key of another type there, comes
+-- before the credential is deleted.  What leads on to the environments comes
+-- first, for a Redis that was killed while it wrote this and runs only its
+-- beginning.
 
-local function refuse()
-    if #refused > 0 then
-        local count = #refused > 1 and {'count', #refused} or {}
-        local done = try('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN', '~',
-                         '10000', '*', 'api', api, 'scope', refused.scope,
-                         'id', refused.id, 'subject', '',
-                         'client', refused.client, 'result', 'unauthorized',
-                         'operation', '', unpack(count))
-        for _, n in ipairs(type(done) == 'table' and refused or {}) do
-            reply[n] = done
-        end
+local function record(ask, found, concerned, member)
+    local key, operation = operations .. ask.operation, ask.operation
+    local unusable = found.unusable and {'unusable_revision', found.unusable}
+                     or {}
+    local ignored = found.unusable and {'revision', found.unusable} or {}
+
+    call('HSET', key, 'api', api, 'scope', ask.scope, 'id', ask.id,
+         'revision', found.revision, 'owner', found.owner,
+         'subject', ask.subject, 'client', ask.client, 'created_at', stamp,
+         'environments', concerned.count, 'pending', concerned.count,
+         unpack(concerned.fields))
+
+    if #unusable > 0 then
+        call('HSET', key, unpack(unusable))
     end
-    refused = {}
-end
-
-local function delete(i)
-    local operation, hash, required, scope, id, client, how =
-        unpack(ARGV, i, i + 6)
-    local subject
-
-    -- the token
-
-    local token = tokens[hash]
-
-    if token == nil then
-        local key = own .. ':token:' .. hash
-        token = call('EXISTS', key) == 1
-                and call('HMGET', key, 'subject', 'scope', 'roles',
-                         'expires_at', 'enabled')
-        local expires = token and token[4] and (tonumber(token[4]) or 0) * 1000
-        if token and (not token[1] or token[1] == '' or token[5] == '0'
-                      or (expires and not (expires > now))) -- a NaN has, too
-        then
-            token = false
-        end
-        tokens[hash] = token
-    end
-
-    if not token or (required ~= '' and required ~= token[1]) then
-        if refused.scope ~= scope or refused.id ~= id
-           or refused.client ~= client
-        then
-            refuse()
-            refused = {scope = scope, id = id, client = client}
-        end
-        refused[#refused + 1] = #reply + 1
-        return 'unauthorized'
-    end
-
-    subject = token[1]
-    scope = scope ~= '' and scope or token[2] or ''
-
-    this = {operation = operation, scope = scope, id = id, subject = subject,
-            roles = token[3] or '', client = client}
-
-    if how == 'token' then
-        return answer('invalid')
-    end
-
-    -- the scope
-
-    local owned = ':' .. escape(scope)
-    local right = 'manage'
-
-    if membership then
-        local name = owned .. ':' .. subject
-        right = rights[name]
-        if right == nil then
-            right = call('EXISTS', own .. ':scope' .. owned) == 1
-                    and call('HGET', own .. ':members' .. owned, subject)
-            rights[name] = right
-        end
-        if not right then
-            return answer('scope_not_found')
-        end
-    end
-
-    -- the first answer was lost: it was allowed then
-    local again = how == 'again'
-                  and call('EXISTS', operations .. operation) == 1
-    this.again = again
-
-    if counted then
-        local key = own .. ':rate' .. owned
-        local count = tonumber(call(again and 'GET' or 'INCR', key)) or 1
-        local limit = tonumber(call('HGET', own .. ':scope' .. owned,
-                                    'rate_limit')) or tonumber(ARGV[5])
-        this.limit, this.remaining = limit, math.max(limit - count, 0)
-        this.reset = (math.floor(clock[1] / 60) + 1) * 60
-        this.counted = not again and key
-        if count == 1 and not again then
-            call('EXPIREAT', key, this.reset)
-        end
-        if count > limit and not again then
-            return answer('rate_limited')
-        end
-    end
-
-    if right ~= 'manage' then
-        return answer('forbidden')
-    end
-
-    -- the credential
-
-    local names = owned .. ':' .. escape(id)
-    local credential = own .. ':credential' .. names
-    local open = P .. ':open:' .. api .. names
-
-    if again then
-        return resume(operation, names, 'deleted')
-    end
-    if how == 'absent' then
-        return answer('not_found')
-    end
-
-    local found = call('HMGET', credential, 'owner', 'revision')
-
-    if not found[1] and not found[2] and call('EXISTS', credential) == 0 then
-        local op = call('GET', open)
-        return op and resume(op, names, 'resumed') or answer('not_found')
-    end
-    if not allowed(found[1]) then
-        return answer('forbidden')
-    end
-    if uses and call('SCARD', own .. ':uses' .. names) > 0 then
-        return answer('in_use')
-    end
-
-    local concerned = scopes[owned] or concern(owned)
-    if concerned == 'full' or concerned.err then
-        return concerned
-    end
-
-    -- all checks passed.  What leads on to the environments comes first, for a
-    -- Redis that was killed while it wrote this and runs only its beginning
-
-    local key, count = operations .. operation, concerned.count
-    local revision = found[2] and string.match(found[2], '^0*(%d+)$') or '0'
-    local member = api .. names .. ':' .. revision .. ':' .. operation
-
-    call('HSET', key, 'api', api, 'scope', scope, 'id', id,
-         'revision', revision, 'owner', found[1] or '', 'subject', subject,
-         'client', client, 'created_at', stamp, 'environments', count,
-         'pending', count, unpack(concerned.fields))
-
-    if concerned.names then
+    if #concerned.names > 0 then
         call('SADD', pendings, unpack(concerned.names))
-        concerned.names = nil
+        concerned.names = {}
     end
     for _, pending in ipairs(concerned.keys) do
         call('ZADD', pending, due, member)
     end
 
-    local indexed = try('SREM', own .. ':credentials' .. owned, id)
-    if type(indexed) == 'table' then
-        for _, pending in ipairs(concerned.keys) do
-            call('ZREM', pending, member)
-        end
-        call('DEL', key)
-        return indexed
+    call('ZADD', index, stamp, operation)
+    found.listed = call('SREM', own .. ':credentials' .. ask.owned, ask.id)
+    audit(ask, 'deleted', operation, unpack(ignored))
+end
+
+local function undo(ask, found, concerned, member)
+    for _, pending in ipairs(concerned.keys) do
+        try('ZREM', pending, member)
+    end
+    try('ZREM', index, ask.operation)
+    call('DEL', operations .. ask.operation)
+    if found.listed == 1 then
+        call('SADD', own .. ':credentials' .. ask.owned, ask.id)
+    end
+end
+
+local function delete(ask, found)
+    local concerned = scopes[ask.owned] or concern(ask.owned)
+    if concerned == 'full' or concerned.err then
+        return concerned
     end
 
-    call('DEL', credential, own .. ':grants' .. names)
+    local operation = ask.operation
+    local member = api .. ask.names .. ':' .. found.revision .. ':' .. operation
+    local ok, failure = pcall(record, ask, found, concerned, member)
 
-    if count == '0' then
+    if not ok then
+        undo(ask, found, concerned, member)
+        error(failure, 0)
+    end
+
+    call('DEL', ask.credential, own .. ':grants' .. ask.names)
+
+    local key = operations .. operation
+
+    if concerned.count == '0' then
         call('HSET', key, 'completed_at', stamp)
         call('EXPIRE', key, '604800')
     else
         -- one that is still open comes back when this one is complete
-        local previous = try('GETSET', open, operation)
+        local previous = try('GETSET', ask.open, operation)
         if type(previous) == 'string' then
             call('HSET', key, 'previous', previous)
         elseif previous then
-            call('SET', open, operation)
+            call('SET', ask.open, operation)
         end
     end
 
-    return answer('deleted', operation, member, concerned.cascade)
+    return answer(ask, 'deleted', member, concerned.cascade)
 end
 
-for i = 9, #ARGV, 7 do
-    local ok, result = true, 'late'
-    if now <= deadline
-       or (ARGV[i + 6] == 'again' and try('EXISTS', operations .. ARGV[i]) == 1)
-    then
-        ok, result = pcall(delete, i)
+-- owner and revision; a revision that is no positive integer is none
+local function read_credential(ask)
+    local found = call('HMGET', ask.credential, 'owner', 'revision')
+    local owner, revision = found[1], found[2]
+
+    if not owner and not revision and call('EXISTS', ask.credential) == 0 then
+        return
     end
-    if result == 'full' and this.counted then
-        try('DECR', this.counted)
+
+    local digits = revision and match(revision, '^0*(%d+)$')
+
+    return {owner = owner or '', revision = digits or '0',
+            unusable = revision and not digits and string.sub(revision, 1, 512)}
+end
+
+local function serve(ask)
+    if check_token(ask) then
+        return unauthorized(ask)
+    end
+    if ask.how == 'token' then
+        return refuse(ask, 'invalid')
+    end
+
+    local refusal = check_scope(ask)
+    if refusal then
+        return refuse(ask, refusal)
+    end
+
+    -- the first answer was lost: it was allowed then
+    ask.again = ask.how == 'again'
+                and call('EXISTS', operations .. ask.operation) == 1
+
+    refusal = per_minute > 0 and check_rate(ask)
+              or ask.right ~= 'manage' and 'forbidden'
+    if refusal then
+        return refuse(ask, refusal)
+    end
+
+    ask.names = ask.owned .. ':' .. escape(ask.id)
+    ask.credential = own .. ':credential' .. ask.names
+    ask.open = P .. ':open:' .. api .. ask.names
+
+    if ask.again then
+        return resume(ask, ask.operation, 'deleted')
+    end
+    if ask.how == 'absent' then
+        return refuse(ask, 'not_found')
+    end
+
+    local found = read_credential(ask)
+
+    if not found then
+        local operation = call('GET', ask.open)
+        return operation and resume(ask, operation, 'resumed')
+               or refuse(ask, 'not_found')
+    end
+    if not allowed(ask, found.owner) then
+        return refuse(ask, 'forbidden')
+    end
+    if uses and call('SCARD', own .. ':uses' .. ask.names) > 0 then
+        return refuse(ask, 'in_use')
+    end
+
+    return delete(ask, found)
+end
+
+for i = FIRST, #ARGV, STRIDE do
+    local ask, ok, result = asked(i), true, 'late'
+    if now <= deadline
+       or (ask.how == 'again'
+           and try('EXISTS', operations .. ask.operation) == 1)
+    then
+        ok, result = pcall(serve, ask)
+    end
+    if result == 'full' and ask.counted then
+        try('DECR', ask.counted)
     end
     if not ok then
         result = type(result) == 'table' and result or {err = result}
@@ -390,6 +507,6 @@ for i = 9, #ARGV, 7 do
     reply[#reply + 1] = result
 end
 
-refuse()
+audit_refused()
 
 return reply

@@ -1,0 +1,530 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * Connections to environments.  Before anything is undeployed by a new one, its
+ * greeting compares how far the environment's stream of undeployments has come
+ * with what the registry knows of it.  An environment that has lost its memory
+ * is told again: the registry makes pending what was settled there.
+ *
+ *     again.lua "ask" (registry) -> stream.lua (environment)
+ *         -> again.lua "admit", or "lost" and "more" (registry)
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_undeployment.h>
+
+
+#define NGX_CRED_GREETING_ASK     4   /* elements of replies of again.lua */
+#define NGX_CRED_GREETING_NEXT    3
+#define NGX_CRED_GREETING_STREAM  4   /* and of stream.lua */
+
+#define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
+
+
+typedef struct {
+    ngx_str_t                    str;
+    u_char                       data[NGX_CRED_POSITION_LEN];
+} ngx_cred_position_t;
+
+
+/* what is known of one connection; the greeting that is under way, if any */
+
+typedef struct {
+    ngx_pool_t                  *pool;
+    ngx_cred_registry_t         *registry;
+    ngx_cred_redis_t            *redis;      /* NULL: abandoned */
+
+    ngx_cred_redis_command_t     ask;        /* to the registry */
+    ngx_cred_redis_command_t     look;       /* to the environment */
+    ngx_str_t                    name;
+    ngx_str_t                    what;
+    ngx_str_t                    ask_shared[NGX_CRED_AGAIN_SHARED];
+    ngx_str_t                    ask_args[NGX_CRED_AGAIN_ARGS];
+    ngx_str_t                    look_shared[NGX_CRED_STREAM_SHARED];
+
+    ngx_cred_position_t          epoch;
+    ngx_cred_position_t          id;         /* the last one that is known */
+    ngx_cred_position_t          registry_run_id;
+    ngx_cred_position_t          length;
+    ngx_cred_position_t          last_id;
+    ngx_cred_position_t          run_id;
+
+    ngx_uint_t                   told;
+    unsigned                     asking:1;
+    unsigned                     looking:1;
+    unsigned                     more:1;     /* it is being told again */
+} ngx_cred_environment_t;
+
+
+static ngx_cred_environment_t *ngx_cred_environment_create(
+    ngx_cred_redis_t *redis, ngx_cred_registry_t *registry);
+static void ngx_cred_environment_free(ngx_cred_environment_t *env);
+static void ngx_cred_environment_ask(ngx_cred_environment_t *env,
+    const char *what);
+static void ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_environment_next(ngx_cred_environment_t *env,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_environment_look(ngx_cred_environment_t *env);
+static void ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static ngx_uint_t ngx_cred_environment_is_registry(
+    ngx_cred_environment_t *env);
+static ngx_int_t ngx_cred_environment_keep(ngx_cred_position_t *position,
+    ngx_cred_redis_reply_t *reply);
+static ngx_uint_t ngx_cred_environment_is(ngx_str_t *s, const char *word);
+static void ngx_cred_environment_reject(ngx_cred_environment_t *env,
+    ngx_uint_t status, const char *reason, ngx_str_t *detail);
+
+
+ngx_cred_redis_t *
+ngx_cred_environment_redis(ngx_cred_registry_t *registry, ngx_str_t *name,
+    ngx_str_t *url, char **err)
+{
+    return ngx_cred_redis_get(&registry->environments, url, "environment",
+                              name, err);
+}
+
+
+ngx_str_t *
+ngx_cred_environment_epoch(ngx_cred_redis_t *redis)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    return &env->epoch.str;
+}
+
+
+void
+ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    /* unless somebody else has told of it, and it is greeted anew already */
+
+    if (env != NULL && env->epoch.str.len == epoch->len
+        && ngx_memcmp(env->epoch.data, epoch->data, epoch->len) == 0)
+    {
+        env->epoch.str.len = 0;
+        ngx_cred_redis_regreet(redis);
+    }
+}
+
+
+void
+ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data)
+{
+    ngx_str_t                reason;
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    if (env == NULL) {
+        env = ngx_cred_environment_create(redis, data);
+
+        if (env == NULL) {
+            ngx_str_set(&reason, "no memory");
+            ngx_cred_redis_reject(redis, NGX_CRED_REDIS_UNREACHABLE, &reason);
+            return;
+        }
+
+        ngx_cred_redis_set_context(redis, env);
+    }
+
+    env->told = 0;
+
+    ngx_cred_environment_ask(env, "ask");
+}
+
+
+void
+ngx_cred_environment_abandon(ngx_cred_redis_t *redis, void *data)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    if (env == NULL) {
+        return;
+    }
+
+    ngx_cred_redis_set_context(redis, NULL);
+
+    env->redis = NULL;
+
+    ngx_cred_environment_free(env);
+}
+
+
+static ngx_cred_environment_t *
+ngx_cred_environment_create(ngx_cred_redis_t *redis,
+    ngx_cred_registry_t *registry)
+{
+    u_char                  *p;
+    ngx_str_t               *name, *prefix;
+    ngx_pool_t              *pool;
+    ngx_cred_environment_t  *env;
+
+    pool = ngx_create_pool(2048, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    name = ngx_cred_redis_name(redis);
+    prefix = ngx_cred_redis_prefix(redis);
+
+    env = ngx_pcalloc(pool, sizeof(ngx_cred_environment_t));
+    p = ngx_pnalloc(pool, name->len + prefix->len
+                          + sizeof(":undeployments") - 1);
+
+    if (env == NULL || p == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    env->pool = pool;
+    env->registry = registry;
+    env->redis = redis;
+
+    env->name.data = p;
+    env->name.len = name->len;
+    p = ngx_cpymem(p, name->data, name->len);
+
+    env->look_shared[0].data = p;
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+    p = ngx_cpymem(p, ":undeployments", sizeof(":undeployments") - 1);
+    env->look_shared[0].len = p - env->look_shared[0].data;
+
+    env->look_shared[1].data = env->look_shared[0].data;
+    env->look_shared[1].len = prefix->len;
+
+    env->ask_shared[0] = registry->positions;
+    env->ask_shared[1] = registry->prefix;
+
+    return env;
+}
+
+
+/* commands that are under way still need it */
+
+static void
+ngx_cred_environment_free(ngx_cred_environment_t *env)
+{
+    if (env->redis == NULL && !env->asking && !env->looking) {
+        ngx_destroy_pool(env->pool);
+    }
+}
+
+
+static void
+ngx_cred_environment_ask(ngx_cred_environment_t *env, const char *what)
+{
+    ngx_str_t         *arg;
+    ngx_cred_redis_t  *registry;
+
+    arg = env->ask_args;
+
+    *arg++ = env->name;
+
+    env->what.data = (u_char *) what;
+    env->what.len = ngx_strlen(what);
+
+    *arg++ = env->what;
+
+    if (!ngx_cred_environment_is(&env->what, "ask")) {
+        *arg++ = env->epoch.str;
+        *arg++ = env->length.str;
+        *arg++ = env->last_id.str;
+        *arg++ = env->run_id.str;
+    }
+
+    env->ask.script = &ngx_cred_again_script;
+    env->ask.shared = env->ask_shared;
+    env->ask.args = env->ask_args;
+    env->ask.nargs = arg - env->ask_args;
+    env->ask.handler = ngx_cred_environment_asked;
+    env->ask.closing = 1;
+    env->ask.data = env;
+
+    registry = ngx_cred_registry_redis(env->registry);
+
+    if (registry == NULL) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "no connection to the registry", NULL);
+        return;
+    }
+
+    if (ngx_cred_redis_eval(registry, &env->ask) != NGX_OK) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "registry:", &env->ask.error);
+        return;
+    }
+
+    env->asking = 1;
+}
+
+
+static void
+ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_cred_environment_t   *env;
+    ngx_cred_redis_reply_t  **elts;
+
+    env = command->data;
+
+    env->asking = 0;
+
+    if (env->redis == NULL) {
+        ngx_cred_environment_free(env);
+        return;
+    }
+
+    if (command->status != NGX_CRED_REDIS_OK) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "registry:", &command->error);
+        return;
+    }
+
+    if (!ngx_cred_environment_is(&env->what, "ask")) {
+        ngx_cred_environment_next(env, reply);
+        return;
+    }
+
+    elts = reply->elts;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY
+        || reply->nelts != NGX_CRED_GREETING_ASK
+        || ngx_cred_environment_keep(&env->epoch, elts[0]) != NGX_OK
+        || ngx_cred_environment_keep(&env->id, elts[1]) != NGX_OK
+        || elts[2]->type != NGX_CRED_REDIS_STRING
+        || ngx_cred_environment_keep(&env->registry_run_id, elts[3]) != NGX_OK)
+    {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "unexpected reply to again.lua", NULL);
+        return;
+    }
+
+    env->more = (elts[2]->str.len != 0);
+
+    ngx_cred_environment_look(env);
+}
+
+
+static void
+ngx_cred_environment_next(ngx_cred_environment_t *env,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_str_t                *word;
+    ngx_cred_redis_t         *redis;
+    ngx_cred_redis_reply_t  **elts;
+
+    elts = reply->elts;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY
+        || reply->nelts != NGX_CRED_GREETING_NEXT
+        || elts[0]->type != NGX_CRED_REDIS_STRING
+        || ngx_cred_environment_keep(&env->epoch, elts[1]) != NGX_OK
+        || elts[2]->type != NGX_CRED_REDIS_INTEGER)
+    {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "unexpected reply to again.lua", NULL);
+        return;
+    }
+
+    redis = env->redis;
+    word = &elts[0]->str;
+    env->told += elts[2]->integer;
+
+    if (ngx_cred_environment_is(word, "admitted")) {
+
+        if (env->told) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cred_redis_log(redis), 0,
+                          "environment is told %ui undeployments again",
+                          env->told);
+        }
+
+        ngx_cred_redis_admit(redis);
+        return;
+    }
+
+    ngx_cred_redis_patience(redis);
+
+    ngx_cred_environment_ask(env, ngx_cred_environment_is(word, "more")
+                                  ? "more" : "ask");
+}
+
+
+static void
+ngx_cred_environment_look(ngx_cred_environment_t *env)
+{
+    env->look.script = &ngx_cred_stream_script;
+    env->look.shared = env->look_shared;
+    env->look.args = &env->id.str;
+    env->look.nargs = 1;
+    env->look.handler = ngx_cred_environment_looked;
+    env->look.greeting = 1;
+    env->look.data = env;
+
+    if (ngx_cred_redis_eval(env->redis, &env->look) != NGX_OK) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "no room for a greeting", NULL);
+        return;
+    }
+
+    env->looking = 1;
+}
+
+
+static void
+ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_uint_t                has;
+    ngx_cred_environment_t   *env;
+    ngx_cred_redis_reply_t  **elts;
+
+    env = command->data;
+
+    env->looking = 0;
+
+    if (env->redis == NULL) {
+        ngx_cred_environment_free(env);
+        return;
+    }
+
+    if (command->status == NGX_CRED_REDIS_REFUSED) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED, "refused:",
+                                    &command->error);
+        return;
+    }
+
+    if (command->status != NGX_CRED_REDIS_OK) {
+        /* the connection is at its end */
+        return;
+    }
+
+    elts = reply->elts;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY
+        || reply->nelts != NGX_CRED_GREETING_STREAM
+        || elts[0]->type != NGX_CRED_REDIS_INTEGER
+        || ngx_cred_environment_keep(&env->length, elts[1]) != NGX_OK
+        || ngx_cred_environment_keep(&env->last_id, elts[2]) != NGX_OK
+        || ngx_cred_environment_keep(&env->run_id, elts[3]) != NGX_OK)
+    {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED,
+                                    "unexpected reply to stream.lua", NULL);
+        return;
+    }
+
+    if (ngx_cred_environment_is_registry(env)) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED,
+                                    "this environment is the registry itself",
+                                    NULL);
+        return;
+    }
+
+    has = elts[0]->integer;
+
+    if (!has && !env->more) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cred_redis_log(env->redis), 0,
+                      "environment has lost its memory of undeployments");
+    }
+
+    ngx_cred_environment_ask(env, env->more ? "more" : has ? "admit" : "lost");
+}
+
+
+/* the same Redis, database and prefix */
+
+static ngx_uint_t
+ngx_cred_environment_is_registry(ngx_cred_environment_t *env)
+{
+    ngx_str_t         *prefix;
+    ngx_cred_redis_t  *registry;
+
+    if (env->run_id.str.len == 0
+        || env->run_id.str.len != env->registry_run_id.str.len
+        || ngx_memcmp(env->run_id.data, env->registry_run_id.data,
+                      env->run_id.str.len) != 0)
+    {
+        return 0;
+    }
+
+    registry = ngx_cred_registry_redis(env->registry);
+
+    if (registry == NULL
+        || ngx_cred_redis_db(registry) != ngx_cred_redis_db(env->redis))
+    {
+        return 0;
+    }
+
+    prefix = ngx_cred_redis_prefix(env->redis);
+
+    return prefix->len == env->registry->prefix.len
+           && ngx_memcmp(prefix->data, env->registry->prefix.data, prefix->len)
+              == 0;
+}
+
+
+static ngx_int_t
+ngx_cred_environment_keep(ngx_cred_position_t *position,
+    ngx_cred_redis_reply_t *reply)
+{
+    if (reply->type != NGX_CRED_REDIS_STRING
+        || reply->str.len > NGX_CRED_POSITION_LEN)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(position->data, reply->str.data, reply->str.len);
+
+    position->str.data = position->data;
+    position->str.len = reply->str.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_cred_environment_is(ngx_str_t *s, const char *word)
+{
+    return s->len == ngx_strlen(word)
+           && ngx_strncmp(s->data, word, s->len) == 0;
+}
+
+
+static void
+ngx_cred_environment_reject(ngx_cred_environment_t *env, ngx_uint_t status,
+    const char *reason, ngx_str_t *detail)
+{
+    u_char     buf[NGX_MAX_ERROR_STR], *p, *last;
+    ngx_str_t  text;
+
+    last = buf + NGX_MAX_ERROR_STR;
+
+    p = ngx_slprintf(buf, last, "%s", reason);
+
+    if (detail) {
+        p = ngx_slprintf(p, last, " %V", detail);
+    }
+
+    text.data = buf;
+    text.len = p - buf;
+
+    ngx_cred_redis_reject(env->redis, status, &text);
+}

@@ -1,0 +1,188 @@
+-- Compares how far an environment's stream of undeployments has come with what
+-- is known here, and tells an environment that lost its memory again: whatever
+-- was settled there and is still on record is pending once more, newest first,
+-- some at a time.
+--
+-- An epoch is the time between two losses.  Whoever undeploys knows that of his
+-- connection, and acknowledge.lua settles nothing of another one.
+--
+-- KEYS[1]  P:positions
+-- ARGV     prefix, environment and what to do: "ask", "admit" (it has what is
+--          known here), "lost" (it has not) or "more" (of what was lost); but
+--          for "ask" then the epoch, and what stream.lua returned: length, last
+--          id and run id
+-- returns  for "ask" the epoch, the id of the last known entry or "", "more" or
+--          "" (nothing is to be told), and the run id of this Redis or "";
+--          otherwise "admitted", "more" or "changed" (ask again), the epoch,
+--          and how many were told
+
+local P, environment, what = ARGV[1], ARGV[2], ARGV[3]
+local call = redis.call
+local positions, cursors = KEYS[1], P .. ':again'
+
+local BATCH = 100
+
+local clock = call('TIME')
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+
+local function escape(s)
+    return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
+end
+
+local pending = P .. ':pending:' .. escape(environment)
+
+local function position()
+    local is = call('HGET', positions, environment) or ''
+    local epoch, length, id, run_id =
+        string.match(is, '^(%d+):(%d+):(%d+%-%d+):(%x*)$')
+
+    return {epoch = epoch or '0', length = length, id = id or '',
+            run_id = run_id}
+end
+
+local function write(is)
+    call('HSET', positions, environment, is.epoch .. ':' .. is.length .. ':'
+                                         .. is.id .. ':' .. is.run_id)
+end
+
+local function ask()
+    local known = position()
+    local more = call('HEXISTS', cursors, environment) == 1
+    local server = redis.pcall('INFO', 'server')
+    local run_id = type(server) == 'string'
+                   and string.match(server, 'run_id:(%x+)') or ''
+
+    return {known.epoch, known.id, more and 'more' or '', run_id}
+end
+
+-- the receipt as it is to be, or nil if there is nothing to tell.  Without a
+-- revision nothing would keep a copy of what was created again
+
+local function reopened(names, revision, api, receipt)
+    local ok, is = pcall(cjson.decode, receipt or '')
+
+    if not ok or type(is) ~= 'table' or is.state == 'pending'
+       or is.state == 'unregistered'
+       or (revision == '0'
+           and call('EXISTS', P .. ':' .. api .. ':credential' .. names) == 1)
+    then
+        return
+    end
+
+    is.state, is.again = 'pending', (tonumber(is.again) or 0) + 1
+    is.next = tonumber(stamp)
+
+    return cjson.encode(is)
+end
+
+local function tell(operation)
+    local key, field = P .. ':operation:' .. operation,
+                       'environment:' .. environment
+    local is = call('HMGET', key, 'api', 'scope', 'id', 'revision', 'pending',
+                    field)
+    local api, revision, count, receipt = is[1], is[4], is[5], is[6]
+
+    if not (api and is[2] and is[3] and revision and receipt) then
+        return 0
+    end
+
+    local names = ':' .. escape(is[2]) .. ':' .. escape(is[3])
+    local again = reopened(names, revision, api, receipt)
+    if not again then
+        return 0
+    end
+
+    call('ZADD', pending, stamp,
+         api .. names .. ':' .. revision .. ':' .. operation)
+    call('HSET', key, field, again,
+         'pending', string.format('%d', (tonumber(count) or 0) + 1))
+    call('HDEL', key, 'completed_at')
+    call('PERSIST', key)
+    call('SET', P .. ':open:' .. api .. names, operation, 'NX')
+
+    return 1
+end
+
+-- A cursor is a score and how many of this score were told, with a space
+-- between.  New operations come before it, so they do not move it
+
+local function batch(cursor)
+    local score, offset = string.match(cursor, '^(%S+) (%d+)$')
+    local found = call('ZREVRANGEBYSCORE', P .. ':operations', score, '-inf',
+                       'WITHSCORES', 'LIMIT', offset, BATCH)
+    local told, last = 0, found[#found]
+    local same = last == score and tonumber(offset) or 0
+
+    for i = 1, #found, 2 do
+        local ok, n = pcall(tell, found[i])
+        told = told + (ok and n or 0)
+        same = same + (found[i + 1] == last and 1 or 0)
+    end
+
+    if told > 0 then
+        call('SADD', P .. ':pending', environment)
+    end
+
+    return told, #found == 2 * BATCH and last .. ' ' .. same or nil
+end
+
+local function more(is)
+    local cursor = call('HGET', cursors, environment)
+    if not cursor then
+        return {'changed', is.epoch, 0}
+    end
+
+    local told, left = batch(cursor)
+
+    if left then
+        call('HSET', cursors, environment, left)
+        return {'more', is.epoch, told}
+    end
+
+    call('HDEL', cursors, environment)
+    write(is)
+
+    return {'admitted', is.epoch, told}
+end
+
+local function lost(is, known)
+    is.epoch = string.format('%d', is.epoch + 1)
+    write({epoch = is.epoch, length = known.length, id = known.id,
+           run_id = known.run_id})
+    call('HSET', cursors, environment, '+inf 0')
+
+    return more(is)
+end
+
+local function admit(is, known)
+    if call('HEXISTS', cursors, environment) == 1 then
+        return {'changed', is.epoch, 0}
+    end
+
+    if known.epoch == '0' then
+        is.epoch = '1'
+        write(is)
+    elseif known.run_id ~= is.run_id then
+        known.run_id = is.run_id
+        write(known)
+    end
+
+    return {'admitted', is.epoch, 0}
+end
+
+if what == 'ask' then
+    return ask()
+end
+
+local known = position()
+local is = {epoch = ARGV[4], length = ARGV[5], id = ARGV[6], run_id = ARGV[7]}
+
+if known.epoch ~= is.epoch then
+    return {'changed', known.epoch, 0}
+end
+
+if what == 'more' then
+    return more(is)
+end
+
+return what == 'lost' and lost(is, known) or admit(is, known)
