@@ -1,0 +1,301 @@
+# An environment that lost its memory is told again what was undeployed there.
+
+use CredTest;
+use CredTest::Delete;
+
+defaults(sample(<<'END'));
+cred_retry_delay  100ms 400ms;
+END
+
+sub receipt {
+    my ($operation, $environment) = @_;
+    my $text = redis('registry', 'HGET', "{cred}:operation:$operation",
+                     "environment:$environment");
+    return { $text =~ /"(\w+)":"?([^",}]*)/g };
+}
+
+# which of these are deployed there
+
+sub deployed {
+    my ($name, @usernames) = @_;
+    return join ' ', grep {
+        redis($name, 'EXISTS', "{cred}:apinizer:credential:MyProject:$_");
+    } @usernames;
+}
+
+sub gone {
+    my ($name, @usernames) = @_;
+    return wait_for(sub { deployed($name, @usernames) eq '' }, 20);
+}
+
+# deletes, and waits for all receipts
+
+sub del_all {
+    my %operation = map {
+        my $answer = del($_);
+        die $answer->{text} unless $answer->{status} == 200;
+        $_ => operation($answer);
+    } @_;
+    settled() or die 'not settled';
+    return %operation;
+}
+
+sub again {
+    my ($name, $operation, $wanted) = @_;
+    return wait_for(sub {
+        my $receipt = receipt($operation, $name);
+        return $receipt->{state} ne 'pending'
+               && ($receipt->{again} // 0) == ($wanted // 1);
+    }, 20);
+}
+
+sub position { redis('registry', 'HGET', '{cred}:positions', $_[0]) }
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: killed without a file of what it was told, and restored from a dump
+--- script
+my @names = map { "u$_" } 1 .. 40;
+credential(\@names);
+redis('staging', 'SAVE');
+my %operation = del_all(@names);
+is(deployed('staging', @names), '', 'undeployed');
+
+redis_kill('staging');
+redis_start('staging');
+is(deployed('staging', 'u1'), 'u1', 'it has forgotten that');
+
+ok(gone('staging', @names), 'undeployed again, without any request');
+ok(settled(), 'nothing is open');
+ok(again('staging', $operation{$_}), "receipt of $_") for qw(u1 u40);
+is(receipt($operation{u1}, 'production')->{again}, undef,
+   'not the other environment');
+is(scalar(() = redis('production', 'XRANGE', '{cred}:undeployments', '-', '+')
+               =~ /operation/g), 40, 'which was told once');
+like(error_log_text(), qr/environment has lost its memory.*environment: staging/,
+     'the error log');
+like(error_log_text(),
+     qr/environment is told 40 undeployments again.*environment: staging/,
+     'how many');
+answer_is(del('u1'), 'deleted is deleted', failure(400, 'u1'));
+--- redis_check
+HGET {cred}:positions staging =~ ^2:40:
+HGET {cred}:positions production =~ ^1:40:
+EXISTS {cred}:open:apinizer:MyProject:u1 {cred}:pending:staging => 0
+
+
+
+=== TEST 2: nothing is told again to one that has not lost anything
+--- before
+redis_stop('staging');
+redis_start('staging', '--appendonly', 'yes', '--appendfsync', 'always');
+redis_load('staging', { sample() }->{staging});
+--- script
+credential([qw(u1 u2)]);
+my %operation = del_all(qw(u1 u2));
+my $run = position('staging') =~ s/.*://r;
+redis_kill('staging');
+redis_start('staging');
+my $server = redis('staging', 'INFO', 'server') =~ /run_id:(\w+)/ ? $1 : '';
+isnt($server, $run, 'another run');
+ok(wait_for(sub { position('staging') =~ /:$server$/ }), 'which is noticed');
+credential('u3');
+my $answer = del('u3');
+answer_is($answer, 'goes on', everywhere());
+ok(settled(), 'settled');
+is(receipt($operation{u1}, 'staging')->{again}, undef, 'no receipt');
+unlike(error_log_text(), qr/has lost its memory/, 'no word of it');
+--- redis_check
+HGET {cred}:positions staging =~ ^1:3:
+
+
+
+=== TEST 3: emptied while connections to it are open
+--- script
+credential([qw(u1 u2 u3)]);
+my %operation = del_all(qw(u1 u2));
+redis('staging', 'FLUSHALL');
+credential([qw(u1 u2)], 'staging');
+answer_is(del('u3'), 'the next one', pending(production => undef,
+                                             staging => undef))
+    if 0;
+is(del('u3')->{status}, 200, 'the next one is told');
+ok(gone('staging', qw(u1 u2)), 'so are those that were before it');
+ok(settled(), 'nothing is open');
+ok(again('staging', $operation{u1}), 'receipt');
+like(position('staging'), qr/^2:/, 'another epoch');
+
+
+
+=== TEST 4: replaced by an empty one under the same URL
+--- script
+credential([qw(u1 u2)]);
+my %operation = del_all(qw(u1 u2));
+redis_kill('staging');
+redis_start('staging');
+credential([qw(u1)], 'staging');
+ok(gone('staging', 'u1'), 'told again');
+ok(again('staging', $operation{$_}), "receipt of $_") for qw(u1 u2);
+is(receipt($operation{u2}, 'staging')->{state}, 'not_deployed',
+   'what was not there');
+
+
+
+=== TEST 5: the URL of another one, a replica that was behind
+--- redis: replica
+--- script
+credential([qw(u1 u2 u3)]);
+redis('replica', 'REPLICAOF', '127.0.0.1', redis_port('staging'));
+my %operation = del_all('u1');
+ok(wait_for(sub { deployed('replica', 'u1', 'u2') eq 'u2' }), 'replicated');
+redis('replica', 'REPLICAOF', 'NO', 'ONE');
+%operation = (%operation, del_all('u2'));
+is(deployed('replica', 'u2'), 'u2', 'it is behind');
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('replica'));
+ok(gone('replica', 'u2'), 'told again');
+ok(again('staging', $operation{u2}), 'receipt');
+answer_is(del('u3'), 'it goes on', everywhere());
+
+
+
+=== TEST 6: what was created again has a higher revision and stays
+--- script
+credential([qw(u1 u2)]);
+redis('staging', 'SAVE');
+my %operation = del_all(qw(u1 u2));
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:u1',
+      'owner', 'alice', 'revision', 2);
+redis_kill('staging');
+redis_start('staging');
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:u1',
+      'owner', 'alice', 'revision', 2);
+ok(gone('staging', 'u2'), 'told again');
+ok(again('staging', $operation{$_}), "receipt of $_") for qw(u1 u2);
+is(deployed('staging', 'u1'), 'u1', 'the newer one stays');
+is(receipt($operation{u1}, 'staging')->{state}, 'superseded', 'and it is said');
+
+
+
+=== TEST 7: without a revision, what is registered again is not told of
+--- script
+for my $name (qw(registry production staging)) {
+    redis($name, 'HSET', "{cred}:apinizer:credential:MyProject:$_",
+          'owner', 'alice') for qw(u1 u2);
+}
+redis('staging', 'SAVE');
+my %operation = del_all(qw(u1 u2));
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:u1',
+      'owner', 'alice');
+redis_kill('staging');
+redis_start('staging');
+ok(gone('staging', 'u2'), 'told again');
+ok(again('staging', $operation{u2}), 'receipt');
+is(deployed('staging', 'u1'), 'u1', 'it is alive');
+is(receipt($operation{u1}, 'staging')->{again}, undef, 'and left alone');
+
+
+
+=== TEST 8: the registry is restored from an older dump as well
+--- script
+credential([qw(u1 u2)]);
+my %operation = del_all('u1');
+redis('registry', 'SAVE');
+redis('staging', 'SAVE');
+del_all('u2');
+redis_kill('staging');
+redis_kill('registry');
+redis_start('registry');
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:u1',
+      'owner', 'alice', 'revision', 3);
+redis_start('staging');
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:u1',
+      'owner', 'alice', 'revision', 3);
+ok(wait_for(sub {
+    my $server = redis('staging', 'INFO', 'server') =~ /run_id:(\w+)/ ? $1 : '';
+    return position('staging') =~ /:$server$/;
+}), 'compared');
+is(deployed('staging', qw(u1 u2)), 'u1 u2', 'nothing newer is undone');
+answer_is(del('u2'), 'deleted once more', everywhere());
+is(deployed('staging', qw(u1 u2)), 'u1', 'undeployed once more');
+
+
+
+=== TEST 9: lost twice, and pending still for another reason
+--- script
+credential([qw(u1 u2)]);
+redis('staging', 'SAVE');
+my %operation = del_all(qw(u1 u2));
+for my $times (1, 2) {
+    redis_kill('staging');
+    redis_start('staging');
+    ok(again('staging', $operation{u1}, $times), "told again $times times");
+}
+is(deployed('staging', qw(u1 u2)), '', 'gone');
+is(receipt($operation{u1}, 'staging')->{attempts}, 3, 'attempts');
+
+
+
+=== TEST 10: 1,000 undeployments that were acknowledged
+--- script
+my @names = map { "n$_" } 1 .. 1000;
+credential(\@names);
+redis('staging', 'SAVE');
+redis('production', 'SAVE');
+my @answers = http_many(map { del_raw($_, 'Connection: close') } @names);
+is(scalar(grep { /^HTTP\S+ 200/ } @answers), 1000, 'deleted');
+ok(wait_for(\&settled, 20), 'settled');
+
+redis_kill('staging');
+redis_start('staging');
+is(scalar(split ' ', deployed('staging', @names)), 1000, 'all are back');
+
+# neither the other environment nor other deletes wait for it
+
+credential('other');
+answer_is(del('other'), 'while it is being told',
+          everywhere());
+ok(gone('staging', @names), 'all are gone again');
+ok(wait_for(\&settled, 20), 'nothing is open');
+is(scalar(split ' ', deployed('production', @names)), 0, 'elsewhere, too');
+
+
+
+=== TEST 11: the registry goes away while an environment is told again
+--- script
+my @names = map { "n$_" } 1 .. 500;
+credential(\@names);
+redis('staging', 'SAVE');
+http_many(map { del_raw($_, 'Connection: close') } @names);
+ok(wait_for(\&settled, 20), 'settled');
+redis_kill('staging');
+redis('registry', 'SAVE');
+redis_start('staging');
+wait_for(sub { redis('registry', 'HEXISTS', '{cred}:again', 'staging') }, 1);
+redis('registry', 'SAVE');
+redis_kill('registry');
+redis_start('registry');
+ok(gone('staging', @names), 'all are gone again');
+ok(wait_for(\&settled, 20), 'nothing is open');
+is(redis('registry', 'HLEN', '{cred}:again'), 0, 'it has been told all');
+
+
+
+=== TEST 12: an environment that is the registry is refused
+--- registry
+HSET {cred}:environments staging $TEST_NGINX_REGISTRY_TCP
+--- script
+my $answer = del('api-user');
+answer_is($answer, 'the answer', pending(production => undef,
+                                         staging => 'refused'));
+ok(wait_for(sub {
+    receipt(operation($answer), 'staging')->{error} =~ /the registry itself/
+}), 'the receipt');
+like(error_log_text(), qr/this environment is the registry itself.*staging/,
+     'the error log');
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('staging'));
+ok(settled(), 'corrected');
+is(deployed('staging', 'api-user'), '', 'and undeployed');
