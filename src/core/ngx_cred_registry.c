@@ -19,6 +19,8 @@
 #define NGX_CRED_LEASE_MARGIN  1000
 
 
+static ngx_int_t ngx_cred_registry_identity(ngx_cred_registry_t *registry,
+    ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool);
 static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
     ngx_msec_t n);
 
@@ -85,6 +87,17 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 {
     ngx_msec_t  lease;
 
+    registry->environments.prefix = registry->prefix;
+
+    if (ngx_cred_registry_identity(registry, &registry->redis, "registry", pool)
+        != NGX_OK
+        || ngx_cred_registry_identity(registry, &registry->environments,
+                                      "environment", pool)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     registry->audit.len = registry->prefix.len + sizeof(":audit") - 1;
     registry->audit.data = ngx_pnalloc(pool, registry->audit.len);
     if (registry->audit.data == NULL) {
@@ -109,6 +122,39 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     {
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Connections are shared between all levels of the configuration that agree on
+ * what matters to them.
+ */
+
+static ngx_int_t
+ngx_cred_registry_identity(ngx_cred_registry_t *registry,
+    ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool)
+{
+    u_char     *p;
+    ngx_str_t  *password;
+
+    password = &registry->redis.password;
+
+    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("     ") + 4 * NGX_INT_T_LEN
+                          + registry->prefix.len + password->len
+                          + registry->url.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->identity.data = p;
+
+    p = ngx_sprintf(p, "%s %M %M %uz %uz %V%V%V", kind, conf->connect_timeout,
+                    conf->command_timeout, registry->prefix.len, password->len,
+                    &registry->prefix, password, &registry->url);
+
+    conf->identity.len = p - conf->identity.data;
 
     return NGX_OK;
 }
