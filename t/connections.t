@@ -196,17 +196,27 @@ is($receipts, 514, 'receipts');
 
 
 
-=== TEST 4: one connection, whatever the API, the location and the API's errors
+=== TEST 4: one connection for each set of settings that matter to it
 --- config
 location ~ /one   { cred_delete apinizer; }
 location ~ /two   { cred_delete apinizer iam; cred_cascade_timeout 1s; }
-location ~ /three { cred_delete apinizer; cred_prefix other; }
+location ~ /three { cred_delete apinizer; cred_retry_delay 5s; }
+location ~ /four  { cred_delete apinizer; cred_prefix other; }
+location ~ /five  { cred_delete apinizer; cred_command_timeout 50s; }
+location ~ /six   { cred_delete apinizer; cred_connect_timeout 50s; }
 --- script
-credential(['one', 'two']);
-answer_is(del($_), $_, everywhere()) for qw(one two);
-answer_is(del('three'), 'three', failure(401));
-is(info($_, 'clients', 'connected_clients'), 2, $_)
-    for qw(registry production staging);
+# the retry of what has another prefix is connected already
+
+credential([qw(one two three five six)]);
+answer_is(del($_), $_, everywhere()) for qw(one two three);
+is(info($_, 'clients', 'connected_clients'), 2, "$_: one, and this")
+    for qw(production staging);
+answer_is(del('four'), 'four', failure(401));
+is(info('registry', 'clients', 'connected_clients'), 3, 'one of each prefix');
+answer_is(del($_), $_, everywhere()) for qw(five six);
+is(info('registry', 'clients', 'connected_clients'), 5, 'other timeouts');
+is(info($_, 'clients', 'connected_clients'), 4, "$_, too")
+    for qw(production staging);
 
 
 

@@ -19,6 +19,8 @@
 #define NGX_CRED_LEASE_MARGIN  1000
 
 
+static ngx_int_t ngx_cred_registry_identity(ngx_cred_registry_t *registry,
+    ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool);
 static ngx_int_t ngx_cred_registry_key(ngx_pool_t *pool, ngx_str_t *s,
     ngx_str_t *prefix, const char *name);
 static ngx_int_t ngx_cred_registry_number(ngx_pool_t *pool, ngx_str_t *s,
@@ -103,19 +105,25 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 {
     ngx_msec_t  lease;
 
-    if (ngx_cred_registry_key(pool, &registry->audit, &registry->prefix,
-                              ":audit")
+    registry->environments.prefix = registry->prefix;
+    registry->environments.greet = ngx_cred_environment_greet;
+    registry->environments.abandon = ngx_cred_environment_abandon;
+    registry->environments.data = registry;
+
+    if (ngx_cred_registry_identity(registry, &registry->redis, "registry", pool)
         != NGX_OK
+        || ngx_cred_registry_identity(registry, &registry->environments,
+                                      "environment", pool)
+           != NGX_OK
+        || ngx_cred_registry_key(pool, &registry->audit, &registry->prefix,
+                                 ":audit")
+           != NGX_OK
         || ngx_cred_registry_key(pool, &registry->positions,
                                  &registry->prefix, ":positions")
            != NGX_OK)
     {
         return NGX_ERROR;
     }
-
-    registry->environments.greet = ngx_cred_environment_greet;
-    registry->environments.abandon = ngx_cred_environment_abandon;
-    registry->environments.data = registry;
 
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
@@ -136,6 +144,39 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     {
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Connections are shared between all levels of the configuration that agree on
+ * what matters to them.
+ */
+
+static ngx_int_t
+ngx_cred_registry_identity(ngx_cred_registry_t *registry,
+    ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool)
+{
+    u_char     *p;
+    ngx_str_t  *password;
+
+    password = &registry->redis.password;
+
+    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("     ") + 4 * NGX_INT_T_LEN
+                          + registry->prefix.len + password->len
+                          + registry->url.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->identity.data = p;
+
+    p = ngx_sprintf(p, "%s %M %M %uz %uz %V%V%V", kind, conf->connect_timeout,
+                    conf->command_timeout, registry->prefix.len, password->len,
+                    &registry->prefix, password, &registry->url);
+
+    conf->identity.len = p - conf->identity.data;
 
     return NGX_OK;
 }

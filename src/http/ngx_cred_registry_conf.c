@@ -252,19 +252,6 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
 
     registry->deletes = (clcf->apis != NULL);
 
-    if (set.redis.password.len) {
-        registry->redis.identity.len = set.url.len + 1
-                                       + set.redis.password.len;
-        registry->redis.identity.data = ngx_pnalloc(cf->pool,
-                                                registry->redis.identity.len);
-        if (registry->redis.identity.data == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        ngx_sprintf(registry->redis.identity.data, "%V %V", &set.url,
-                    &set.redis.password);
-    }
-
     if (ngx_cred_registry_init(registry, cf->pool) != NGX_OK) {
         return NGX_CONF_ERROR;
     }

@@ -52,6 +52,8 @@ typedef struct ngx_cred_redis_s          ngx_cred_redis_t;
 typedef struct ngx_cred_redis_reply_s    ngx_cred_redis_reply_t;
 typedef struct ngx_cred_redis_command_s  ngx_cred_redis_command_t;
 
+typedef void (*ngx_cred_redis_greet_pt)(ngx_cred_redis_t *redis, void *data);
+
 
 /* a parsed Redis URL; strings are decoded and live as long as its pool */
 
@@ -71,7 +73,11 @@ typedef struct {
 } ngx_cred_redis_url_t;
 
 
-/* how to reach Redis servers; lives as long as the cycle that uses it */
+/*
+ * How to reach Redis servers; lives as long as the cycle that uses it.  Settings
+ * that share connections by their identity may stand for each other: those of
+ * the last ngx_cred_redis_get() are in use.
+ */
 
 typedef struct {
     ngx_msec_t                  connect_timeout;
@@ -85,8 +91,19 @@ typedef struct {
     ngx_addr_t                 *addrs;     /* of the name in its URL */
     ngx_uint_t                  naddrs;
     ngx_str_t                   password;  /* in place of the URL's */
-    ngx_str_t                   identity;  /* in place of the URL, where two
-                                              have the same one */
+
+    ngx_str_t                   prefix;    /* of a URL that names none */
+    ngx_str_t                   identity;  /* all that tells connections apart,
+                                              but for "name": never logged */
+
+    /*
+     * What the owner has to say to each new connection before its commands
+     * leave, see ngx_cred_redis_admit(); NULL: nothing
+     */
+
+    ngx_cred_redis_greet_pt     greet;
+    ngx_cred_redis_greet_pt     abandon;
+    void                       *data;
 } ngx_cred_redis_conf_t;
 
 
@@ -130,6 +147,16 @@ typedef struct {
 typedef void (*ngx_cred_redis_handler_pt)(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 
+/*
+ * Called when the command is about to be written, perhaps more than once, and
+ * not when the same is written again for a script that was unknown: fills in
+ * arguments that depend on the moment.  The clock of "redis" is known by then,
+ * and nothing else may be done with it.
+ */
+
+typedef void (*ngx_cred_redis_prepare_pt)(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
+
 
 /* owned by the caller, left alone by it until the handler is called */
 
@@ -141,12 +168,14 @@ struct ngx_cred_redis_command_s {
     ngx_str_t                  *args;
     ngx_uint_t                  nargs;
 
+    ngx_cred_redis_prepare_pt   prepare;   /* or NULL */
     ngx_cred_redis_handler_pt   handler;
     void                       *data;
 
     ngx_uint_t                  status;    /* NGX_CRED_REDIS_OK and so on */
     ngx_str_t                   error;
     ngx_cred_redis_reply_t     *whole;     /* the reply to the call */
+    ngx_cred_redis_t           *redis;     /* where it came from */
 
     ngx_msec_t                  limit;     /* when it times out */
     ngx_uint_t                  ncall;     /* commands of the call that begins
@@ -155,6 +184,7 @@ struct ngx_cred_redis_command_s {
     unsigned                    eval:1;    /* the script was unknown */
     unsigned                    closing:1; /* ends what was let in before: the
                                               queue is never full for it */
+    unsigned                    greeting:1; /* belongs to the greeting */
 };
 
 
@@ -170,10 +200,11 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
 
 /*
  * Returns this worker's connection to the Redis of "url", making it (but not
- * connecting) at first use.  Connections with the same URL are one.  "kind" (a
- * constant) and "name" (may be NULL) are what logs call it, copied at first
- * use.  A host name in "url" is resolved at each connect, unless conf->addrs
- * are its addresses.
+ * connecting) at first use.  Connections with the same conf->identity and
+ * "name" (may be NULL) are one; if it has another URL it is replaced: the old
+ * connection makes no new attempts and ends with its last command.  "kind" (a
+ * constant) and "name" are what logs call it, copied at first use.  A host name
+ * in "url" is resolved at each connect, unless conf->addrs are its addresses.
  * The result is valid until the calling event handler returns: connections that
  * nobody asks for are closed after some minutes, so ask again each time.
  * Returns NULL with "*err" set to a constant if the URL is bad or there is no
@@ -183,12 +214,20 @@ ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 
 /*
+ * Writes "src" to "dst" as logs may have it, control characters as "?", and no
+ * further than "last".  Returns where it ended.
+ */
+u_char *ngx_cred_redis_printable(u_char *dst, u_char *last, ngx_str_t *src);
+
+/*
  * Runs command->script with command->shared and command->args.  Commands leave
  * in their order, at the end of this turn of the event loop or when there are
  * many, in one write and as few calls as their scripts and shared arguments
  * allow.  Returns NGX_OK when command->handler will be called, or NGX_DECLINED
  * with command->status and command->error set when the command was refused at
  * once and nothing was sent.
+ * Commands of a greeting (command->greeting) leave before all others, and are
+ * refused when there is no greeting under way.
  */
 ngx_int_t ngx_cred_redis_eval(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
@@ -203,14 +242,75 @@ uint64_t ngx_cred_redis_time(ngx_cred_redis_t *redis);
 void ngx_cred_redis_set_time(ngx_cred_redis_t *redis, uint64_t now);
 
 /*
- * Tells whether commands are refused at once because the last attempt to
- * connect failed.  New attempts are made until one succeeds, with back-off,
- * without being asked for.
+ * Tells whether commands are refused at once: the last attempt failed, be it
+ * that there was no connection, that the handshake or the greeting failed, or
+ * that the connection ended with commands on it before it had answered any.
+ * New attempts are made until one succeeds, with back-off, without being asked
+ * for; what is then sent may still fail.
  */
 ngx_uint_t ngx_cred_redis_down(ngx_cred_redis_t *redis);
 
-/* the prefix of its keys: the URL's, else "{cred}" */
+/*
+ * The greeting.  When AUTH, SELECT and TIME of a new connection have succeeded
+ * and conf->greet is set, it is called from an event handler, and commands wait.
+ * It sends commands of the greeting, whose handlers send more, as long as it
+ * takes; their errors are for their handlers to judge.  It ends in one of three
+ * ways:
+ *
+ *     ngx_cred_redis_admit()    the commands that wait leave;
+ *     ngx_cred_redis_reject()   the connection fails like one whose handshake
+ *                               was refused: "reason" (copied) is logged once;
+ *                               with "status" it is what the commands that wait
+ *                               end with;
+ *     conf->abandon             is called, once, when the connection ended by
+ *                               itself, after the handlers of its commands.
+ *
+ * All of it, with connecting, may take conf->connect_timeout;
+ * ngx_cred_redis_patience() gives it as long again from now on.  These three do
+ * nothing when there is no greeting under way, and may be called from any
+ * handler.
+ */
+void ngx_cred_redis_admit(ngx_cred_redis_t *redis);
+void ngx_cred_redis_reject(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_str_t *reason);
+void ngx_cred_redis_patience(ngx_cred_redis_t *redis);
+
+/*
+ * Closes the connection at the end of this turn of the event loop, and says
+ * nothing of it: commands that were sent and are not answered by then end with
+ * NGX_CRED_REDIS_BROKEN, those that wait go on waiting.  It is connected and
+ * greeted anew at once.  May be called from any handler; does nothing before
+ * the greeting.
+ */
+void ngx_cred_redis_regreet(ngx_cred_redis_t *redis);
+
+/*
+ * Connects if there is no connection and none is about to be made; for an owner
+ * who wants to notice that a Redis is back.  Does nothing in a worker that
+ * exits.
+ */
+void ngx_cred_redis_keep(ngx_cred_redis_t *redis);
+
+/*
+ * A pointer of the owner's, NULL at first, which outlives the connection to the
+ * server and dies with the object: if it is not NULL then, conf->abandon is
+ * called (once more, if there was a greeting under way), in which "redis" is
+ * good for nothing but what follows here.
+ */
+void *ngx_cred_redis_context(ngx_cred_redis_t *redis);
+void ngx_cred_redis_set_context(ngx_cred_redis_t *redis, void *context);
+
+/* "name" of ngx_cred_redis_get(), as it was; may be empty */
+ngx_str_t *ngx_cred_redis_name(ngx_cred_redis_t *redis);
+
+/* the number of its database */
+ngx_uint_t ngx_cred_redis_db(ngx_cred_redis_t *redis);
+
+/* the prefix of its keys: the URL's, else conf->prefix */
 ngx_str_t *ngx_cred_redis_prefix(ngx_cred_redis_t *redis);
+
+/* its lines end with ", environment: NAME, redis: ..." */
+ngx_log_t *ngx_cred_redis_log(ngx_cred_redis_t *redis);
 
 
 #endif /* _NGX_CRED_REDIS_H_INCLUDED_ */

@@ -16,6 +16,10 @@ static void ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx);
 static void ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr);
 static ngx_int_t ngx_cred_redis_test_connect(ngx_connection_t *c);
 static void ngx_cred_redis_handshake(ngx_cred_redis_t *redis);
+static ngx_int_t ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis);
+static ngx_int_t ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_redis_handshake_done(ngx_cred_redis_t *redis);
 
 
 ngx_uint_t  ngx_cred_redis_shutdown;
@@ -48,6 +52,13 @@ ngx_cred_redis_start_handler(ngx_event_t *ev)
 
     redis->log.action = "connecting";
     redis->state = NGX_CRED_REDIS_RESOLVING;
+
+    if (redis->retired) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "another URL has taken its place", NULL);
+        return;
+    }
+
     if (redis->timer.timer_set) {
         ngx_del_timer(&redis->timer);
     }
@@ -244,15 +255,12 @@ ngx_cred_redis_test_connect(ngx_connection_t *c)
 static void
 ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
 {
-    u_char             db[NGX_INT_T_LEN];
-    ngx_int_t          rc;
-    ngx_str_t          args[3];
-    ngx_uint_t         n;
     ngx_connection_t  *c;
 
     c = redis->peer.connection;
 
-    redis->log.action = "authenticating";
+    redis->log.action = redis->url.password.len ? "authenticating"
+                                                : "shaking hands";
 
     if (redis->peer.sockaddr->sa_family != AF_UNIX
         && ngx_tcp_nodelay(c) != NGX_OK)
@@ -263,13 +271,34 @@ ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
     }
 
     redis->codec = ngx_cred_redis_codec_create(&redis->log);
-
-    rc = redis->codec ? NGX_OK : NGX_ERROR;
-
     redis->state = NGX_CRED_REDIS_HANDSHAKE;
-    redis->handshake = 0;
 
-    if (rc == NGX_OK && redis->url.password.len) {
+    if (redis->codec == NULL
+        || ngx_cred_redis_handshake_encode(redis) != NGX_OK)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "no memory", NULL);
+        return;
+    }
+
+    ngx_cred_redis_write(redis);
+}
+
+
+static ngx_int_t
+ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
+{
+    u_char      db[NGX_INT_T_LEN];
+    ngx_int_t   rc;
+    ngx_str_t   args[3];
+    ngx_uint_t  n;
+
+    rc = NGX_OK;
+    redis->handshake = NGX_CRED_REDIS_TIME;
+
+    if (redis->url.password.len) {
+        redis->handshake |= NGX_CRED_REDIS_AUTH;
+
         n = 0;
         ngx_str_set(&args[n], "AUTH");
         n++;
@@ -280,33 +309,41 @@ ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
 
         args[n++] = redis->url.password;
 
-        rc = ngx_cred_redis_codec_append(&redis->out, args, n, &redis->log);
-        redis->handshake++;
+        rc |= ngx_cred_redis_codec_append(&redis->out, args, n, &redis->log);
     }
 
-    if (rc == NGX_OK && redis->url.db) {
+    if (redis->url.db) {
+        redis->handshake |= NGX_CRED_REDIS_SELECT;
+
         ngx_str_set(&args[0], "SELECT");
         args[1].data = db;
         args[1].len = ngx_sprintf(db, "%ui", redis->url.db) - db;
 
-        rc = ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
-        redis->handshake++;
+        rc |= ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
     }
 
-    if (rc == NGX_OK) {
-        ngx_str_set(&args[0], "TIME");
+    ngx_str_set(&args[0], "TIME");
 
-        rc = ngx_cred_redis_codec_append(&redis->out, args, 1, &redis->log);
-        redis->handshake++;
+    rc |= ngx_cred_redis_codec_append(&redis->out, args, 1, &redis->log);
+
+    if (redis->down && redis->conf.greet == NULL) {
+
+        /*
+         * Servers are known that go on answering TIME when they answer nothing
+         * else: no command is risked before a script, which none has, was asked
+         * for.
+         */
+
+        redis->handshake |= NGX_CRED_REDIS_PROBE;
+
+        ngx_str_set(&args[0], "EVALSHA");
+        ngx_str_set(&args[1], "0000000000000000000000000000000000000000");
+        ngx_str_set(&args[2], "0");
+
+        rc |= ngx_cred_redis_codec_append(&redis->out, args, 3, &redis->log);
     }
 
-    if (rc != NGX_OK) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "no memory", NULL);
-        return;
-    }
-
-    ngx_cred_redis_write(redis);
+    return rc;
 }
 
 
@@ -314,16 +351,19 @@ ngx_int_t
 ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply)
 {
-    u_char                  *p;
-    ngx_int_t                sec, usec;
-    const char              *reason;
-    ngx_cred_redis_reply_t  *s, *us;
+    u_char      *p;
+    ngx_uint_t   step;
+    const char  *reason;
 
-    if (reply->type == NGX_CRED_REDIS_ERROR) {
+    step = redis->handshake & (~redis->handshake + 1);
 
-        if (redis->url.password.len
-            && redis->handshake == (redis->url.db ? 3 : 2))
-        {
+    redis->handshake &= ~step;
+
+    if (reply->type == NGX_CRED_REDIS_ERROR && step != NGX_CRED_REDIS_PROBE) {
+        reason = "refused:";
+
+        if (step == NGX_CRED_REDIS_AUTH) {
+
             /* "unknown command 'AUTH', with args ..." shows the password */
 
             p = ngx_strlchr(reply->str.data, reply->str.data + reply->str.len,
@@ -333,9 +373,6 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
             }
 
             reason = "refused AUTH:";
-
-        } else {
-            reason = "refused:";
         }
 
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0, reason,
@@ -343,55 +380,77 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
         return NGX_ERROR;
     }
 
-    if (--redis->handshake) {
+    if (step == NGX_CRED_REDIS_TIME
+        && ngx_cred_redis_handshake_time(redis, reply) != NGX_OK)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "invalid reply to TIME", NULL);
+        return NGX_ERROR;
+    }
+
+    if (redis->handshake) {
         return NGX_OK;
     }
 
+    redis->log.action = NULL;
+
+    if (step == NGX_CRED_REDIS_PROBE && !redis->doubtful) {
+        ngx_cred_redis_back(redis);
+    }
+
+    return ngx_cred_redis_handshake_done(redis);
+}
+
+
+static ngx_int_t
+ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_int_t                sec, usec;
+    ngx_cred_redis_reply_t  *s, *us;
+
     if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts != 2) {
-        goto invalid;
+        return NGX_ERROR;
     }
 
     s = reply->elts[0];
     us = reply->elts[1];
 
     if (s->type != NGX_CRED_REDIS_STRING || us->type != NGX_CRED_REDIS_STRING) {
-        goto invalid;
+        return NGX_ERROR;
     }
 
     sec = ngx_atoi(s->str.data, s->str.len);
     usec = ngx_atoi(us->str.data, us->str.len);
 
     if (sec == NGX_ERROR || usec == NGX_ERROR) {
-        goto invalid;
+        return NGX_ERROR;
     }
 
     ngx_cred_redis_set_time(redis, (uint64_t) sec * 1000 + usec / 1000);
 
-    ngx_del_timer(&redis->timer);
+    return NGX_OK;
+}
 
-    redis->log.action = NULL;
-    redis->state = NGX_CRED_REDIS_READY;
-    redis->failures = 0;
-    redis->error_len = 0;
 
-    if (redis->down) {
-        redis->down = 0;
-
-        /* whoever reads that it is down has to read this, too */
-
-        ngx_log_error(NGX_LOG_ERR, &redis->log, 0, "redis is back");
+static ngx_int_t
+ngx_cred_redis_handshake_done(ngx_cred_redis_t *redis)
+{
+    if (redis->conf.greet == NULL) {
+        ngx_cred_redis_ready(redis);
+        return NGX_OK;
     }
 
-    ngx_cred_redis_flush(redis);
+    /* nobody waits for it */
+
+    if (ngx_exiting && redis->ncommands == 0) {
+        ngx_cred_redis_close(redis);
+        return NGX_ERROR;
+    }
+
+    ngx_cred_redis_greet(redis);
 
     return NGX_OK;
-
-invalid:
-
-    ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                        "invalid reply to TIME", NULL);
-
-    return NGX_ERROR;
 }
 
 

@@ -18,7 +18,13 @@
 static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
 static void ngx_cred_redis_read(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_timer_handler(ngx_event_t *ev);
+static void ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err,
+    const char *reason, ngx_str_t *detail);
+static void ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_queue_t *others);
+static void ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src);
 static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_disconnect(ngx_cred_redis_t *redis);
 static u_char *ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
@@ -34,6 +40,7 @@ ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
     redis->log.data = redis;
     redis->log.action = NULL;
 
+    ngx_queue_init(&redis->greetings);
     ngx_queue_init(&redis->waiting);
     ngx_queue_init(&redis->sent);
 
@@ -44,6 +51,10 @@ ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
     redis->flush.handler = ngx_cred_redis_flush_handler;
     redis->flush.data = redis;
     redis->flush.log = &redis->log;
+
+    redis->end.handler = ngx_cred_redis_end_handler;
+    redis->end.data = redis;
+    redis->end.log = &redis->log;
 
     redis->timer.handler = ngx_cred_redis_timer_handler;
     redis->timer.data = redis;
@@ -88,8 +99,13 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     redis = ev->data;
 
-    if (redis->state == NGX_CRED_REDIS_READY) {
+    if (redis->rejected || redis->regreet) {
+        return;
+    }
 
+    if (redis->state == NGX_CRED_REDIS_READY
+        || redis->state == NGX_CRED_REDIS_GREETING)
+    {
         if (ngx_cred_redis_encode(redis) == NGX_OK) {
             ngx_cred_redis_write(redis);
 
@@ -101,9 +117,7 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     /* an exiting worker is done with this connection */
 
-    if (ngx_exiting
-        && redis->state == NGX_CRED_REDIS_READY && redis->ncommands == 0)
-    {
+    if (ngx_exiting && redis->peer.connection && redis->ncommands == 0) {
         ngx_cred_redis_close(redis);
     }
 }
@@ -187,7 +201,8 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
 
         if (c->error) {
             ngx_cred_redis_shutdown = 1;
-            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, NULL, NULL);
+            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                "worker is shutting down", NULL);
             return;
         }
 
@@ -292,9 +307,7 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
         ngx_post_event(c->read, &ngx_posted_next_events);
     }
 
-    if (redis->state == NGX_CRED_REDIS_READY) {
-        ngx_cred_redis_watch(redis);
-    }
+    ngx_cred_redis_watch(redis);
 
     if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
@@ -325,7 +338,13 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
         redis->peer.connection->idle = idle;
     }
 
-    if (redis->state != NGX_CRED_REDIS_READY) {
+    if (idle && redis->retired) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
+    if (redis->state != NGX_CRED_REDIS_READY
+        && redis->state != NGX_CRED_REDIS_GREETING)
+    {
         return;
     }
 
@@ -337,6 +356,8 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
 
         return;
     }
+
+    /* a greeting's is that of the attempt */
 
     if (!redis->timer.timer_set && !ngx_queue_empty(&redis->sent)) {
         q = ngx_queue_head(&redis->sent);
@@ -358,7 +379,7 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
     redis = ev->data;
 
     if (redis->state != NGX_CRED_REDIS_READY) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
                             "connecting timed out", NULL);
         return;
     }
@@ -386,37 +407,34 @@ void
 ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
     const char *reason, ngx_str_t *detail)
 {
-    u_char                    *p, *last;
-    ngx_msec_t                 delay;
-    ngx_uint_t                 level, unsent, busy, n;
-    ngx_queue_t                queue, *q;
-    ngx_cred_redis_command_t  *command;
+    ngx_msec_t   delay;
+    ngx_uint_t   level;
+    ngx_queue_t  others;
 
-    if (reason) {
-        last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
-        p = ngx_slprintf(redis->error, last, "%s", reason);
+    /* whoever rejected its greeting has said why */
 
-        if (detail) {
-            p = ngx_slprintf(p, last, " %V", detail);
-        }
-
-        if (err) {
-            p = ngx_slprintf(p, last, " (%d: ", err);
-            p = ngx_strerror(err, p, last - p);
-            p = ngx_slprintf(p, last, ")");
-        }
-
-        redis->error_len = p - redis->error;
-
-        level = redis->down ? NGX_LOG_INFO : NGX_LOG_ERR;
-
-        ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
-                      redis->error_len, redis->error);
-
-        redis->down = 1;
+    if (!redis->rejected) {
+        ngx_cred_redis_word(redis, err, reason, detail);
+        redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
     }
 
-    if (redis->state != NGX_CRED_REDIS_READY) {
+    level = (redis->down || ngx_cred_redis_shutdown) ? NGX_LOG_INFO
+                                                     : NGX_LOG_ERR;
+
+    ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
+                  redis->error_len, redis->error);
+
+    redis->down = 1;
+
+    if (redis->state == NGX_CRED_REDIS_READY
+        && !redis->answered && !ngx_queue_empty(&redis->sent))
+    {
+        redis->doubtful = 1;
+    }
+
+    if ((redis->state != NGX_CRED_REDIS_READY || redis->doubtful)
+        && !redis->retired)
+    {
         redis->failures++;
 
         delay = NGX_CRED_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 10);
@@ -426,34 +444,102 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         ngx_add_timer(&redis->backoff, delay);
     }
 
-    unsent = ngx_cred_redis_unsent(redis);
+    ngx_queue_init(&others);
+    ngx_cred_redis_move(&others, &redis->waiting);
 
-    ngx_queue_init(&queue);
+    ngx_cred_redis_end(redis, status, &others);
+}
 
-    if (!ngx_queue_empty(&redis->sent)) {
-        ngx_queue_add(&queue, &redis->sent);
-        ngx_queue_init(&redis->sent);
+
+/* what went wrong, for the log and for commands */
+
+static void
+ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err, const char *reason,
+    ngx_str_t *detail)
+{
+    u_char     *p, *last;
+    ngx_str_t   text;
+
+    last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
+    p = ngx_slprintf(redis->error, last, "%s", reason);
+
+    if (detail) {
+        p = ngx_slprintf(p, last, " %V", detail);
     }
 
-    for (q = ngx_queue_head(&queue), n = 0;
-         q != ngx_queue_sentinel(&queue);
+    if (err) {
+        p = ngx_slprintf(p, last, " (%d: ", err);
+        p = ngx_strerror(err, p, last - p);
+        p = ngx_slprintf(p, last, ")");
+    }
+
+    text.data = redis->error;
+    text.len = p - redis->error;
+
+    (void) ngx_cred_redis_printable(redis->error, last, &text);
+
+    redis->error_len = text.len;
+}
+
+
+void
+ngx_cred_redis_renew(ngx_cred_redis_t *redis)
+{
+    ngx_queue_t  none;
+
+    ngx_cred_redis_word(redis, 0, "the connection was renewed", NULL);
+    redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+
+    ngx_queue_init(&none);
+    ngx_cred_redis_end(redis, NGX_CRED_REDIS_BROKEN, &none);
+
+    if (redis->ncommands || !ngx_exiting) {
+        ngx_cred_redis_connect(redis);
+    }
+}
+
+
+/*
+ * Closes the connection; ends the commands that were sent, those of a greeting,
+ * and "others", which were waiting.
+ */
+
+static void
+ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_queue_t *others)
+{
+    ngx_uint_t                 busy, greeting, n;
+    ngx_queue_t                queue, *q;
+    ngx_cred_redis_command_t  *command;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&redis->sent);
+         q != ngx_queue_sentinel(&redis->sent);
          q = ngx_queue_next(q))
     {
         n++;
     }
 
-    n -= unsent;
+    n -= ngx_cred_redis_unsent(redis);
 
-    if (!ngx_queue_empty(&redis->waiting)) {
-        ngx_queue_add(&queue, &redis->waiting);
-        ngx_queue_init(&redis->waiting);
-    }
+    ngx_queue_init(&queue);
+    ngx_cred_redis_move(&queue, &redis->sent);
+    ngx_cred_redis_move(&queue, &redis->greetings);
+    ngx_cred_redis_move(&queue, others);
+
+    greeting = (redis->state == NGX_CRED_REDIS_GREETING && !redis->rejected);
 
     redis->nwaiting = 0;
-    redis->ncommands = 0;
-    redis->nclosing = 0;
 
-    ngx_cred_redis_close(redis);
+    for (q = ngx_queue_head(&redis->waiting);
+         q != ngx_queue_sentinel(&redis->waiting);
+         q = ngx_queue_next(q))
+    {
+        redis->nwaiting++;
+    }
+
+    ngx_cred_redis_disconnect(redis);
 
     busy = redis->busy;
     redis->busy = 1;
@@ -464,16 +550,35 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
 
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
+        redis->ncommands--;
+        redis->nclosing -= command->closing;
+
         if (n) {
             n--;
             ngx_cred_redis_finish(redis, command, status);
 
         } else {
-            ngx_cred_redis_finish(redis, command, NGX_CRED_REDIS_UNREACHABLE);
+            ngx_cred_redis_finish(redis, command, redis->refusal);
         }
     }
 
+    if (greeting && redis->conf.abandon) {
+        redis->conf.abandon(redis, redis->conf.data);
+    }
+
     redis->busy = busy;
+
+    ngx_cred_redis_watch(redis);
+}
+
+
+static void
+ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src)
+{
+    if (!ngx_queue_empty(src)) {
+        ngx_queue_add(dst, src);
+        ngx_queue_init(src);
+    }
 }
 
 
@@ -517,6 +622,16 @@ ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_close(ngx_cred_redis_t *redis)
 {
+    ngx_queue_t  none;
+
+    ngx_queue_init(&none);
+    ngx_cred_redis_end(redis, NGX_CRED_REDIS_BROKEN, &none);
+}
+
+
+static void
+ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
+{
     if (redis->resolving) {
         ngx_resolve_name_done(redis->resolving);
         redis->resolving = NULL;
@@ -547,6 +662,37 @@ ngx_cred_redis_close(ngx_cred_redis_t *redis)
 
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_CLOSED;
+    redis->rejected = 0;
+    redis->regreet = 0;
+}
+
+
+void
+ngx_cred_redis_ready(ngx_cred_redis_t *redis)
+{
+    if (redis->timer.timer_set) {
+        ngx_del_timer(&redis->timer);
+    }
+
+    redis->log.action = NULL;
+    redis->state = NGX_CRED_REDIS_READY;
+    redis->answered = 0;
+
+    ngx_cred_redis_watch(redis);
+    ngx_cred_redis_flush(redis);
+}
+
+
+void
+ngx_cred_redis_back(ngx_cred_redis_t *redis)
+{
+    redis->failures = 0;
+    redis->doubtful = 0;
+
+    if (redis->down) {
+        redis->down = 0;
+        ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
+    }
 }
 
 
@@ -569,8 +715,8 @@ ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
     len -= p - buf;
     buf = p;
 
-    if (redis->name.len) {
-        p = ngx_snprintf(p, len, ": %V", &redis->name);
+    if (redis->shown.len) {
+        p = ngx_snprintf(p, len, ": %V", &redis->shown);
         len -= p - buf;
         buf = p;
     }

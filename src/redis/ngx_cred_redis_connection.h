@@ -24,7 +24,16 @@
 #define NGX_CRED_REDIS_OUTPUT          (8 * 1024 * 1024)
 #define NGX_CRED_REDIS_BACKOFF_MIN     100    /* milliseconds */
 #define NGX_CRED_REDIS_BACKOFF_MAX     1000
-#define NGX_CRED_REDIS_ERROR_LEN       256
+#define NGX_CRED_REDIS_ERROR_LEN       512
+#define NGX_CRED_REDIS_NAME_LEN        256    /* in logs */
+
+
+/* the replies that a handshake waits for, in this order */
+
+#define NGX_CRED_REDIS_AUTH            0x01
+#define NGX_CRED_REDIS_SELECT          0x02
+#define NGX_CRED_REDIS_TIME            0x04
+#define NGX_CRED_REDIS_PROBE           0x08   /* any reply will do */
 
 
 typedef enum {
@@ -32,20 +41,24 @@ typedef enum {
     NGX_CRED_REDIS_RESOLVING,
     NGX_CRED_REDIS_CONNECTING,
     NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, TIME */
+    NGX_CRED_REDIS_GREETING,         /* the owner's commands only */
     NGX_CRED_REDIS_READY
 } ngx_cred_redis_state_e;
 
 
 struct ngx_cred_redis_s {
-    ngx_str_node_t             sn;             /* by identity */
+    ngx_queue_t                bucket;         /* by identity and name */
     ngx_queue_t                queue;          /* least recently used last */
     ngx_msec_t                 used;
+    ngx_str_t                  identity;
+    ngx_str_t                  name;
 
     ngx_pool_t                *pool;
     ngx_log_t                  log;
-    const char                *kind;           /* for logs */
-    ngx_str_t                  name;
+    const char                *kind;           /* for logs ... */
+    ngx_str_t                  shown;          /* ... its name, too */
     ngx_cred_redis_url_t       url;
+    void                      *context;        /* the owner's */
     ngx_cred_redis_conf_t      conf;
 
     ngx_addr_t                *literal;        /* NULL: the host is a name */
@@ -60,10 +73,12 @@ struct ngx_cred_redis_s {
     ngx_cred_redis_output_t    out;
     ngx_uint_t                 handshake;      /* replies still to come */
 
-    ngx_queue_t                waiting;        /* commands to be encoded */
-    ngx_uint_t                 nwaiting;
+    ngx_queue_t                greetings;      /* commands to be encoded while
+                                                  greeting ... */
+    ngx_queue_t                waiting;        /* ... and when ready */
+    ngx_uint_t                 nwaiting;       /* in both */
     ngx_queue_t                sent;           /* commands for replies */
-    ngx_uint_t                 ncommands;      /* in both */
+    ngx_uint_t                 ncommands;      /* in all of them */
     ngx_uint_t                 nclosing;       /* of them */
 
     uint64_t                   clock;          /* its time at ... */
@@ -71,6 +86,8 @@ struct ngx_cred_redis_s {
 
     ngx_event_t                start;          /* posted: connect */
     ngx_event_t                flush;          /* posted: write */
+    ngx_event_t                end;            /* posted: what would close it
+                                                  under its handlers */
     ngx_event_t                timer;          /* of the attempt or of the
                                                   first command */
     ngx_event_t                backoff;        /* the next attempt */
@@ -82,7 +99,16 @@ struct ngx_cred_redis_s {
     uint32_t                   refused;        /* hash of the last error */
 
     unsigned                   down:1;         /* and it was logged */
+    unsigned                   doubtful:1;     /* was good until it got
+                                                  commands, the last time */
+    unsigned                   answered:1;     /* a command, since it is ready */
     unsigned                   busy:1;         /* within its handlers */
+    ngx_uint_t                 refusal;        /* status of commands that are
+                                                  refused while it is down */
+
+    unsigned                   rejected:1;     /* its greeting was */
+    unsigned                   regreet:1;      /* is to be greeted anew */
+    unsigned                   retired:1;      /* ends with its last command */
 };
 
 
@@ -103,14 +129,26 @@ ngx_int_t ngx_cred_redis_send(ngx_cred_redis_t *redis);
 
 /*
  * Closes the connection and ends all its commands: those that were sent with
- * "status", the others with NGX_CRED_REDIS_UNREACHABLE.  The reason, if any,
- * is logged once, until it is back.
+ * "status", the others with NGX_CRED_REDIS_UNREACHABLE.  The reason is logged
+ * once, until it is back.
  */
 void ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status,
     ngx_err_t err, const char *reason, ngx_str_t *detail);
 
 /* closes it, silently; there must be no commands */
 void ngx_cred_redis_close(ngx_cred_redis_t *redis);
+
+/*
+ * Closes it, silently; ends the commands that were sent, and connects again if
+ * there are others.
+ */
+void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
+
+/* the handshake and the greeting, if any, are over: commands leave */
+void ngx_cred_redis_ready(ngx_cred_redis_t *redis);
+
+/* it has answered more than a handshake: forgets that it was down */
+void ngx_cred_redis_back(ngx_cred_redis_t *redis);
 
 void ngx_cred_redis_read_handler(ngx_event_t *rev);
 void ngx_cred_redis_write_handler(ngx_event_t *wev);
@@ -130,7 +168,7 @@ void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
 /* the socket is connected, or failed to: on with AUTH, SELECT, TIME */
 void ngx_cred_redis_connected(ngx_cred_redis_t *redis);
 
-/* takes their replies; NGX_ERROR if the connection failed by it */
+/* takes their replies; NGX_ERROR if the connection ended by it */
 ngx_int_t ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
 
@@ -138,11 +176,29 @@ void ngx_cred_redis_start_handler(ngx_event_t *ev);
 void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 
+/* ngx_cred_redis_greeting.c */
+
+/* the handshake is over: it is the owner's turn */
+void ngx_cred_redis_greet(ngx_cred_redis_t *redis);
+
+/* ngx_cred_redis_eval() of a command of the greeting */
+ngx_int_t ngx_cred_redis_greeting_eval(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
+
+void ngx_cred_redis_end_handler(ngx_event_t *ev);
+
+
+/* ngx_cred_redis_pool.c */
+
+/* the last command of a connection that was replaced has ended */
+void ngx_cred_redis_destroy(ngx_cred_redis_t *redis);
+
+
 /* ngx_cred_redis_script.c */
 
 /*
- * Encodes the waiting commands: the connection is ready.  Returns NGX_OK or
- * NGX_ERROR if there is no memory: some are still waiting.
+ * Encodes the commands whose turn it is: the connection is ready or greeted.
+ * Returns NGX_OK or NGX_ERROR if there is no memory: some are still waiting.
  */
 ngx_int_t ngx_cred_redis_encode(ngx_cred_redis_t *redis);
 

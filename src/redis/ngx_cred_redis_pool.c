@@ -14,11 +14,11 @@
 #define NGX_CRED_REDIS_MAX       4096           /* connections of a worker */
 #define NGX_CRED_REDIS_UNUSED    (5 * 60000)    /* then they are closed */
 #define NGX_CRED_REDIS_SWEEP     60000
+#define NGX_CRED_REDIS_BUCKETS   1024
 
 
 typedef struct {
-    ngx_rbtree_t         rbtree;
-    ngx_rbtree_node_t    sentinel;
+    ngx_queue_t          buckets[NGX_CRED_REDIS_BUCKETS];
     ngx_queue_t          queue;                 /* least recently used last */
     ngx_uint_t           count;
     ngx_event_t          sweep;
@@ -26,10 +26,18 @@ typedef struct {
 } ngx_cred_redis_pool_t;
 
 
+static void ngx_cred_redis_pool_init(ngx_cred_redis_pool_t *pool);
+static ngx_queue_t *ngx_cred_redis_bucket(ngx_str_t *identity,
+    ngx_str_t *name);
+static ngx_cred_redis_t *ngx_cred_redis_find(ngx_queue_t *bucket,
+    ngx_str_t *identity, ngx_str_t *name);
+static ngx_uint_t ngx_cred_redis_same(ngx_str_t *one, ngx_str_t *two);
 static ngx_cred_redis_t *ngx_cred_redis_create(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
+static ngx_int_t ngx_cred_redis_names(ngx_cred_redis_t *redis,
+    ngx_str_t *identity, ngx_str_t *name);
 static ngx_int_t ngx_cred_redis_address(ngx_cred_redis_t *redis);
-static void ngx_cred_redis_destroy(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_retire(ngx_cred_redis_t *redis);
 static ngx_uint_t ngx_cred_redis_unused(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_sweep_handler(ngx_event_t *ev);
 
@@ -41,48 +49,39 @@ ngx_cred_redis_t *
 ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     const char *kind, ngx_str_t *name, char **err)
 {
-    uint32_t                hash;
-    ngx_str_t              *identity;
     ngx_msec_t              resolver_timeout;
+    ngx_queue_t            *bucket;
     ngx_resolver_t         *resolver;
     ngx_cred_redis_t       *redis;
     ngx_cred_redis_pool_t  *pool;
 
+    static ngx_str_t  none = ngx_null_string;
+
     pool = &ngx_cred_redis_pool;
 
-    if (pool->rbtree.root == NULL) {
-        ngx_rbtree_init(&pool->rbtree, &pool->sentinel,
-                        ngx_str_rbtree_insert_value);
-        ngx_queue_init(&pool->queue);
-
-        pool->dumb.fd = (ngx_socket_t) -1;
-        pool->sweep.handler = ngx_cred_redis_sweep_handler;
-        pool->sweep.data = &pool->dumb;
-        pool->sweep.cancelable = 1;
+    if (pool->queue.next == NULL) {
+        ngx_cred_redis_pool_init(pool);
     }
 
-    identity = conf->identity.len ? &conf->identity : url;
+    if (name == NULL) {
+        name = &none;
+    }
 
-    hash = ngx_murmur_hash2(identity->data, identity->len);
+    bucket = ngx_cred_redis_bucket(&conf->identity, name);
+    redis = ngx_cred_redis_find(bucket, &conf->identity, name);
 
-    redis = (ngx_cred_redis_t *) ngx_str_rbtree_lookup(&pool->rbtree, identity,
-                                                       hash);
+    if (redis && !ngx_cred_redis_same(&redis->url.text, url)) {
+        ngx_cred_redis_retire(redis);
+        redis = NULL;
+    }
+
     if (redis == NULL) {
         redis = ngx_cred_redis_create(conf, url, kind, name, err);
         if (redis == NULL) {
             return NULL;
         }
 
-        redis->sn.str.len = identity->len;
-        redis->sn.str.data = ngx_pstrdup(redis->pool, identity);
-        if (redis->sn.str.data == NULL) {
-            ngx_destroy_pool(redis->pool);
-            *err = "no memory";
-            return NULL;
-        }
-
-        redis->sn.node.key = hash;
-        ngx_rbtree_insert(&pool->rbtree, &redis->sn.node);
+        ngx_queue_insert_head(bucket, &redis->bucket);
 
         pool->count++;
 
@@ -116,6 +115,68 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 }
 
 
+static void
+ngx_cred_redis_pool_init(ngx_cred_redis_pool_t *pool)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_CRED_REDIS_BUCKETS; i++) {
+        ngx_queue_init(&pool->buckets[i]);
+    }
+
+    ngx_queue_init(&pool->queue);
+
+    pool->dumb.fd = (ngx_socket_t) -1;
+    pool->sweep.handler = ngx_cred_redis_sweep_handler;
+    pool->sweep.data = &pool->dumb;
+    pool->sweep.cancelable = 1;
+}
+
+
+static ngx_queue_t *
+ngx_cred_redis_bucket(ngx_str_t *identity, ngx_str_t *name)
+{
+    uint32_t  hash;
+
+    hash = ngx_murmur_hash2(identity->data, identity->len) * 31
+           + ngx_murmur_hash2(name->data, name->len);
+
+    return &ngx_cred_redis_pool.buckets[hash % NGX_CRED_REDIS_BUCKETS];
+}
+
+
+static ngx_cred_redis_t *
+ngx_cred_redis_find(ngx_queue_t *bucket, ngx_str_t *identity, ngx_str_t *name)
+{
+    ngx_queue_t       *q;
+    ngx_cred_redis_t  *redis;
+
+    for (q = ngx_queue_head(bucket);
+         q != ngx_queue_sentinel(bucket);
+         q = ngx_queue_next(q))
+    {
+        redis = ngx_queue_data(q, ngx_cred_redis_t, bucket);
+
+        if (ngx_cred_redis_same(&redis->name, name)
+            && ngx_cred_redis_same(&redis->identity, identity))
+        {
+            return redis;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_cred_redis_same(ngx_str_t *one, ngx_str_t *two)
+{
+    return one->len == two->len
+           && (one->len == 0
+               || ngx_memcmp(one->data, two->data, one->len) == 0);
+}
+
+
 static ngx_cred_redis_t *
 ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     const char *kind, ngx_str_t *name, char **err)
@@ -128,11 +189,16 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     pool = &ngx_cred_redis_pool;
 
     if (pool->count >= NGX_CRED_REDIS_MAX) {
+        *err = "too many Redis servers";
+
+        if (ngx_queue_empty(&pool->queue)) {
+            return NULL;
+        }
+
         last = ngx_queue_data(ngx_queue_last(&pool->queue), ngx_cred_redis_t,
                               queue);
 
         if (!ngx_cred_redis_unused(last)) {
-            *err = "too many Redis servers";
             return NULL;
         }
 
@@ -162,12 +228,8 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
     redis->kind = kind;
 
-    if (name) {
-        redis->name.len = name->len;
-        redis->name.data = ngx_pstrdup(p, name);
-        if (redis->name.data == NULL) {
-            goto failed;
-        }
+    if (ngx_cred_redis_names(redis, &conf->identity, name) != NGX_OK) {
+        goto failed;
     }
 
     if (ngx_cred_redis_url_parse(p, &text, &redis->url, err) != NGX_OK) {
@@ -194,10 +256,6 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    if (redis->url.prefix.len == 0) {
-        ngx_str_set(&redis->url.prefix, NGX_CRED_REDIS_PREFIX);
-    }
-
     if (conf->naddrs == 0 && ngx_cred_redis_address(redis) != NGX_OK) {
         *err = "no memory";
         goto failed;
@@ -212,6 +270,38 @@ failed:
     ngx_destroy_pool(p);
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_names(ngx_cred_redis_t *redis, ngx_str_t *identity,
+    ngx_str_t *name)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = ngx_min(name->len, NGX_CRED_REDIS_NAME_LEN);
+
+    p = ngx_pnalloc(redis->pool, identity->len + name->len + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    redis->identity.data = p;
+    redis->identity.len = identity->len;
+    p = ngx_cpymem(p, identity->data, identity->len);
+
+    redis->name.data = p;
+    redis->name.len = name->len;
+
+    if (name->len) {
+        p = ngx_cpymem(p, name->data, name->len);
+    }
+
+    redis->shown.data = p;
+    redis->shown.len = ngx_cred_redis_printable(p, p + len, name) - p;
+
+    return NGX_OK;
 }
 
 
@@ -267,14 +357,35 @@ ngx_cred_redis_address(ngx_cred_redis_t *redis)
 ngx_uint_t
 ngx_cred_redis_down(ngx_cred_redis_t *redis)
 {
-    return redis->failures != 0;
+    return redis->failures != 0 && redis->state != NGX_CRED_REDIS_READY;
 }
 
 
 ngx_str_t *
 ngx_cred_redis_prefix(ngx_cred_redis_t *redis)
 {
-    return &redis->url.prefix;
+    return redis->url.prefix.len ? &redis->url.prefix : &redis->conf.prefix;
+}
+
+
+ngx_str_t *
+ngx_cred_redis_name(ngx_cred_redis_t *redis)
+{
+    return &redis->name;
+}
+
+
+ngx_uint_t
+ngx_cred_redis_db(ngx_cred_redis_t *redis)
+{
+    return redis->url.db;
+}
+
+
+ngx_log_t *
+ngx_cred_redis_log(ngx_cred_redis_t *redis)
+{
+    return &redis->log;
 }
 
 
@@ -304,10 +415,32 @@ ngx_cred_redis_unused(ngx_cred_redis_t *redis)
 }
 
 
+/* it may be in use until this turn of the event loop ends */
+
 static void
+ngx_cred_redis_retire(ngx_cred_redis_t *redis)
+{
+    ngx_queue_remove(&redis->bucket);
+    ngx_queue_remove(&redis->queue);
+
+    redis->retired = 1;
+
+    if (redis->backoff.timer_set) {
+        ngx_del_timer(&redis->backoff);
+    }
+
+    ngx_post_event(&redis->end, &ngx_posted_events);
+}
+
+
+void
 ngx_cred_redis_destroy(ngx_cred_redis_t *redis)
 {
     ngx_cred_redis_close(redis);
+
+    if (redis->context && redis->conf.abandon) {
+        redis->conf.abandon(redis, redis->conf.data);
+    }
 
     if (redis->backoff.timer_set) {
         ngx_del_timer(&redis->backoff);
@@ -317,8 +450,15 @@ ngx_cred_redis_destroy(ngx_cred_redis_t *redis)
         ngx_delete_posted_event(&redis->start);
     }
 
-    ngx_rbtree_delete(&ngx_cred_redis_pool.rbtree, &redis->sn.node);
-    ngx_queue_remove(&redis->queue);
+    if (redis->end.posted) {
+        ngx_delete_posted_event(&redis->end);
+    }
+
+    if (!redis->retired) {
+        ngx_queue_remove(&redis->bucket);
+        ngx_queue_remove(&redis->queue);
+    }
+
     ngx_cred_redis_pool.count--;
 
     ngx_destroy_pool(redis->pool);

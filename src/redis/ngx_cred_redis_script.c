@@ -17,7 +17,10 @@
 #define NGX_CRED_REDIS_FULL   32         /* commands that leave at once */
 
 
-static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis);
+static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis,
+    ngx_queue_t *waiting);
+static void ngx_cred_redis_prepare(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src,
@@ -32,8 +35,8 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
 {
     command->eval = 0;
 
-    if (redis->failures) {
-        command->status = NGX_CRED_REDIS_UNREACHABLE;
+    if (ngx_cred_redis_down(redis) && !command->greeting) {
+        command->status = redis->refusal;
         command->error.data = redis->error;
         command->error.len = redis->error_len;
         return NGX_DECLINED;
@@ -56,6 +59,10 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
         return NGX_DECLINED;
     }
 
+    if (command->greeting) {
+        return ngx_cred_redis_greeting_eval(redis, command);
+    }
+
     ngx_queue_insert_tail(&redis->waiting, &command->queue);
     redis->nwaiting++;
     redis->ncommands++;
@@ -72,7 +79,7 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
 
     /* Redis has something to do while the rest of this turn goes on */
 
-    if (redis->nwaiting >= NGX_CRED_REDIS_FULL
+    if (redis->nwaiting >= NGX_CRED_REDIS_FULL && !redis->regreet
         && ngx_cred_redis_encode(redis) == NGX_OK)
     {
         (void) ngx_cred_redis_send(redis);
@@ -85,9 +92,14 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
 ngx_int_t
 ngx_cred_redis_encode(ngx_cred_redis_t *redis)
 {
-    while (!ngx_queue_empty(&redis->waiting)) {
+    ngx_queue_t  *waiting;
 
-        if (ngx_cred_redis_encode_call(redis) != NGX_OK) {
+    waiting = (redis->state == NGX_CRED_REDIS_GREETING) ? &redis->greetings
+                                                        : &redis->waiting;
+
+    while (!ngx_queue_empty(waiting)) {
+
+        if (ngx_cred_redis_encode_call(redis, waiting) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -101,7 +113,7 @@ ngx_cred_redis_encode(ngx_cred_redis_t *redis)
 /* the first of the waiting commands, and what goes with it in one call */
 
 static ngx_int_t
-ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
+ngx_cred_redis_encode_call(ngx_cred_redis_t *redis, ngx_queue_t *waiting)
 {
     size_t                     before, size;
     ngx_str_t                 *arg, *last;
@@ -112,9 +124,11 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
 
     static ngx_str_t  args[NGX_CRED_REDIS_ARGS];
 
-    q = ngx_queue_head(&redis->waiting);
+    q = ngx_queue_head(waiting);
     first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
     script = first->script;
+
+    ngx_cred_redis_prepare(redis, first);
 
     arg = args;
     last = args + NGX_CRED_REDIS_ARGS;
@@ -139,10 +153,14 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
 
     size = 0;
 
-    for (n = 0; n < script->most && q != ngx_queue_sentinel(&redis->waiting);
+    for (n = 0; n < script->most && q != ngx_queue_sentinel(waiting);
          n++, q = ngx_queue_next(q))
     {
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        if (n) {
+            ngx_cred_redis_prepare(redis, command);
+        }
 
         if ((ngx_uint_t) (last - arg) < command->nargs
             || !ngx_cred_redis_same_call(first, command))
@@ -181,9 +199,19 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis)
     first->size = redis->out.last - redis->out.pos - before;
 
     redis->nwaiting -= n;
-    ngx_cred_redis_take(&redis->sent, &redis->waiting, n);
+    ngx_cred_redis_take(&redis->sent, waiting, n);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_cred_redis_prepare(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command)
+{
+    if (command->prepare && !command->eval) {
+        command->prepare(redis, command);
+    }
 }
 
 
@@ -247,6 +275,11 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
+    if (!redis->answered && redis->state == NGX_CRED_REDIS_READY) {
+        redis->answered = 1;
+        ngx_cred_redis_back(redis);
+    }
+
     if (reply->type == NGX_CRED_REDIS_ERROR && !first->eval
         && reply->str.len >= 8
         && ngx_strncmp(reply->str.data, "NOSCRIPT", 8) == 0)
@@ -286,6 +319,7 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         }
 
         command->status = NGX_CRED_REDIS_OK;
+        command->redis = redis;
         command->whole = reply;
         command->handler(command, own);
     }
@@ -303,8 +337,11 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 static void
 ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call, ngx_uint_t n)
 {
-    ngx_queue_t               *q, others;
+    ngx_queue_t               *waiting, *q, others;
     ngx_cred_redis_command_t  *command;
+
+    waiting = (redis->state == NGX_CRED_REDIS_GREETING) ? &redis->greetings
+                                                        : &redis->waiting;
 
     for (q = ngx_queue_head(call);
          q != ngx_queue_sentinel(call);
@@ -316,22 +353,22 @@ ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call, ngx_uint_t n)
 
     ngx_queue_init(&others);
 
-    for (q = ngx_queue_head(&redis->waiting);
-         q != ngx_queue_sentinel(&redis->waiting);
+    for (q = ngx_queue_head(waiting);
+         q != ngx_queue_sentinel(waiting);
          q = ngx_queue_next(q))
     {
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
         if (!command->eval) {
-            ngx_queue_split(&redis->waiting, q, &others);
+            ngx_queue_split(waiting, q, &others);
             break;
         }
     }
 
-    ngx_queue_add(&redis->waiting, call);
+    ngx_queue_add(waiting, call);
 
     if (!ngx_queue_empty(&others)) {
-        ngx_queue_add(&redis->waiting, &others);
+        ngx_queue_add(waiting, &others);
     }
 
     redis->nwaiting += n;

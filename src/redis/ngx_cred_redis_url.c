@@ -272,7 +272,7 @@ ngx_cred_redis_url_db(u_char *p, u_char *last, ngx_cred_redis_url_t *url,
 
     n = ngx_atoi(p, last - p);
 
-    if (n == NGX_ERROR || n > NGX_MAX_INT32_VALUE) {
+    if (n == NGX_ERROR || n > (ngx_int_t) NGX_MAX_INT32_VALUE) {
         *err = "invalid database number";
         return NGX_ERROR;
     }
@@ -314,7 +314,26 @@ ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url)
 
     url->name.len = p - url->name.data;
 
+    /* percent-encoded, a path or a host may have any character */
+
+    (void) ngx_cred_redis_printable(url->name.data, p, &url->name);
+
     return NGX_OK;
+}
+
+
+u_char *
+ngx_cred_redis_printable(u_char *dst, u_char *last, ngx_str_t *src)
+{
+    u_char  *p, *end;
+
+    end = src->data + src->len;
+
+    for (p = src->data; p < end && dst < last; p++) {
+        *dst++ = (*p < 0x20 || *p == 0x7f) ? '?' : *p;
+    }
+
+    return dst;
 }
 
 
