@@ -878,6 +878,10 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_connect_timeout  300ms;
 cred_command_timeout  300ms;
 cred_retry_delay      1h;
+--- http_config
+cred_registry            $TEST_NGINX_REGISTRY;
+cred_retry_delay         100ms;
+cred_unregistered_delay  100ms;
 --- script
 redis('registry', 'HSET', '{cred}:environments', 'third', redis_url('third'));
 redis_kill($_) for qw(staging third);

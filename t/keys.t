@@ -57,7 +57,7 @@ my @names = (
     'x' x 511, 'y' x 512, "\xc3\xbc" x 256, ':' x 512, '%' x 512,
 );
 
-my @projects = ('MyProject', 'a:b', 'a%3Ab', "\xff%:", ':' x 600);
+my @projects = ('MyProject', 'a:b', 'a%3Ab', "\xff%:", ':' x 510);
 my $n = 0;
 
 for my $name (@names) {
@@ -88,7 +88,6 @@ for my $name (@names) {
              . escape($project) . ':' . escape($name)), 0, "$what: tombstone");
 
     add($project, $name);
-    redis('production', 'DEL', '{cred}:undeployments');
 }
 
 
@@ -195,7 +194,8 @@ is(scalar(grep { /^\{cred\}:(?!apinizer|environments)/ }
           redis('registry', 'KEYS', '*')), 0, 'no other keys there');
 is(audit('our: %:audit'), 1, 'the audit');
 --- redis_check
-production: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+production: EXISTS "our: %:apinizer:credential:MyProject:api-user" => 0
+production: EXISTS "our: %:apinizer:tombstone:MyProject:api-user" => 1
 EXISTS "our: %:pending" => 0
 
 
@@ -212,6 +212,10 @@ for my $key (redis('production', 'KEYS', '*')) {
     redis('production', 'RENAME', $key, $key =~ s/\{cred\}/p:/r);
 }
 
+for my $key (redis('staging', 'KEYS', '*')) {
+    redis('staging', 'RENAME', $key, $key =~ s/\{cred\}/one two/r);
+}
+
 redis('registry', 'HSET', 'one two:environments', 'production',
       "$ENV{TEST_NGINX_PRODUCTION}?prefix=p%3a");
 answer_is(del('api-user'), 'deleted', everywhere());
@@ -221,4 +225,4 @@ production: EXISTS p::apinizer:credential:MyProject:api-user => 0
 production: GET p::apinizer:tombstone:MyProject:api-user => 7
 production: KEYS * => p::apinizer:credentials:MyProject p::apinizer:tombstone:MyProject:api-user p::undeployments
 production: XLEN p::undeployments => 1
-staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+staging: EXISTS "one two:apinizer:credential:MyProject:api-user" => 0

@@ -168,17 +168,20 @@ ok(keys %next >= 3, 'some were seen');
 
 === TEST 4: an environment that is no longer registered
 --- http_config
-cred_registry     $TEST_NGINX_REGISTRY;
-cred_retry_delay  100ms 1h;
+cred_registry            $TEST_NGINX_REGISTRY;
+cred_retry_delay         100ms 1h;
+cred_unregistered_delay  100ms;
 --- before
 redis_kill('staging');
 --- script
 my $operation = operation(del('api-user'));
 ok(wait_for(sub { receipt($operation, 'staging')->{attempts} }), 'attempted');
 redis('registry', 'HDEL', '{cred}:environments', 'staging');
-redis('registry', 'ZADD', '{cred}:pending:staging', 'XX', 1,
-      redis('registry', 'ZRANGE', '{cred}:pending:staging', 0, -1));
 ok(settled(), 'dropped');
+like(error_log_text(), qr/environment: staging: not registered any more/,
+     'the error log, when it begins');
+like(error_log_text(), qr/environment: staging: not registered for long, 1 pending/,
+     'and when it ends');
 is(receipt($operation, 'staging')->{state}, 'unregistered', 'receipt');
 is(receipt($operation, 'production')->{state}, 'undeployed', 'the other one');
 like(scalar redis('registry', 'XREVRANGE', '{cred}:audit', '+', '-',
@@ -191,7 +194,60 @@ EXISTS {cred}:pending:staging {cred}:open:apinizer:MyProject:api-user => 0
 
 
 
-=== TEST 5: an environment that moved to another URL
+=== TEST 5: renamed, and registered again under its name
+--- before
+redis_kill('staging');
+--- script
+my $answer = del('api-user');
+my $operation = operation($answer);
+ok(wait_for(sub { receipt($operation, 'staging')->{attempts} }), 'attempted');
+redis('registry', 'HDEL', '{cred}:environments', 'staging');
+redis('registry', 'HSET', '{cred}:environments', 'stage', redis_url('staging'));
+ok(wait_for(sub { redis('registry', 'HEXISTS', '{cred}:unregistered',
+                        'staging') }), 'it is noticed');
+redis_start('staging');
+redis_load('staging', { sample() }->{staging});
+
+answer_is(del('api-user'), 'it is not forgotten',
+          pending(production => undef, staging => 'unreachable'));
+is(waiting('staging'), 1, 'pending still');
+
+redis('registry', 'HDEL', '{cred}:environments', 'stage');
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('staging'));
+ok(settled(), 'goes on when it is back');
+is(receipt($operation, 'staging')->{state}, 'undeployed', 'receipt');
+--- redis_check
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+EXISTS {cred}:unregistered => 0
+
+
+
+=== TEST 6: one bad row does not keep the others
+--- registry
+HSET {cred}:environments eu redis://127.0.0.1:1
+--- before
+redis_kill('production');
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      'redis://127.0.0.1:1/?prefix=' . 'x' x 1_100_000);
+--- script
+my $answer = del('api-user');
+is($answer->{status}, 200, 'deleted');
+is($answer->{headers}{'cred-pending'}, 'eu,production,staging', 'pending');
+redis_start('production');
+redis_load('production', { sample() }->{production});
+ok(wait_for(sub { waiting('production') == 0 }), 'production is done');
+unlike(error_log_text(), qr/too long reply/, 'no reply is too long');
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('staging'));
+ok(wait_for(sub { waiting('staging') == 0 }), 'then the other');
+--- redis_check
+production: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+
+
+
+=== TEST 7: an environment that moved to another URL
 --- redis: moved
 --- before
 redis_load('moved', { sample() }->{staging});
@@ -209,7 +265,7 @@ moved: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 
 
 
-=== TEST 6: a bad URL costs no attempts, and may be corrected
+=== TEST 8: a bad URL costs no attempts, and may be corrected
 --- script
 redis('registry', 'HSET', '{cred}:environments', 'staging', 'nonsense');
 my $operation = operation(del('api-user'));
@@ -227,7 +283,7 @@ staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 
 
 
-=== TEST 7: 100,000 entries of a dead environment cost nothing, and are drained
+=== TEST 9: 100,000 entries of a dead environment cost nothing, and are drained
 --- before
 pend('staging', 100_000);
 redis_kill('staging');
@@ -261,7 +317,7 @@ is(redis('staging', 'GET', '{cred}:apinizer:tombstone:MyProject:p100000'), 1,
 
 
 
-=== TEST 8: several workers and instances share the work
+=== TEST 10: several workers and instances share the work
 --- before
 redis_kill('staging');
 pend('staging', 3000);
@@ -297,7 +353,7 @@ unlike(slurp(temp_dir() . "/other-$_/error.log"), qr/\[(?:alert|emerg)\]/,
 
 
 
-=== TEST 9: a worker that dies is replaced in the background as well
+=== TEST 11: a worker that dies is replaced in the background as well
 --- before
 pend('staging', 1);
 redis_pause('staging');
@@ -314,7 +370,7 @@ EXISTS {cred}:pending:staging => 0
 
 
 
-=== TEST 10: malformed entries do no harm
+=== TEST 12: malformed entries do no harm
 --- before
 redis('registry', 'SADD', '{cred}:pending', 'staging', 'unknown', '');
 redis('registry', 'ZADD', '{cred}:pending:staging', 1, 'nonsense', 1, '',

@@ -14,10 +14,21 @@
 #include <ngx_cred_delete.h>
 
 
-#define NGX_CRED_DELETE_REPLY    5  /* elements of a reply ... */
-#define NGX_CRED_DELETE_COUNTED  8  /* ... and of one that is counted */
-#define NGX_CRED_DELETE_CASCADE  3  /* and of each environment */
+#define NGX_CRED_DELETE_CASCADE  3  /* elements of each environment */
 #define NGX_CRED_POOL_SIZE       4096
+
+
+/* elements of a reply */
+
+enum {
+    NGX_CRED_DELETE_RESULT = 0,
+    NGX_CRED_DELETE_SUBJECT,
+    NGX_CRED_DELETE_SCOPE,
+    NGX_CRED_DELETE_MEMBER,
+    NGX_CRED_DELETE_START,
+    NGX_CRED_DELETE_COUNT,
+    NGX_CRED_DELETE_RATE
+};
 
 
 static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
@@ -32,8 +43,10 @@ static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
 static ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word);
+static ngx_int_t ngx_cred_delete_rate(ngx_cred_delete_t *del,
+    ngx_cred_redis_reply_t *reply, time_t now);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
-    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *reply);
+    ngx_cred_redis_reply_t **own);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     ngx_cred_redis_reply_t *reply);
 
@@ -375,84 +388,41 @@ static ngx_int_t
 ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
 {
     ngx_int_t                 rc;
-    ngx_uint_t                counted;
-    ngx_cred_redis_t         *redis;
     ngx_cred_outcome_t       *outcome;
-    ngx_cred_redis_reply_t  **elts, *time, *cascades, *cascade;
-
-    elts = del->command.whole->elts;
+    ngx_cred_redis_reply_t  **own, *time;
 
     if (del->command.whole == reply
-        || elts[0]->type != NGX_CRED_REDIS_INTEGER
-        || elts[1]->type != NGX_CRED_REDIS_ARRAY)
+        || reply->type != NGX_CRED_REDIS_ARRAY
+        || del->command.whole->elts[0]->type != NGX_CRED_REDIS_INTEGER
+        || reply->elts[NGX_CRED_DELETE_RESULT]->type != NGX_CRED_REDIS_STRING)
     {
         goto invalid;
     }
 
-    time = elts[0];
-    cascades = elts[1];
-
-    redis = ngx_cred_registry_redis(del->registry);
-
-    if (redis) {
-        ngx_cred_redis_set_time(redis, time->integer);
-    }
-
+    time = del->command.whole->elts[0];
+    own = reply->elts;
     outcome = &del->outcome;
 
-    if (reply->type == NGX_CRED_REDIS_STRING) {
-        rc = ngx_cred_delete_word(del, &reply->str);
+    ngx_cred_redis_set_time(del->command.redis, time->integer);
 
-        if (rc == NGX_ERROR
-            || (rc == NGX_OK && outcome->result != NGX_CRED_UNAUTHORIZED))
-        {
-            goto invalid;
-        }
+    rc = ngx_cred_delete_word(del, &own[NGX_CRED_DELETE_RESULT]->str);
 
+    if (rc == NGX_AGAIN || rc == NGX_BUSY) {
         return rc;
     }
 
-    if (reply->type != NGX_CRED_REDIS_ARRAY) {
-        goto invalid;
-    }
-
-    elts = reply->elts;
-    counted = (reply->nelts == NGX_CRED_DELETE_COUNTED);
-
-    if ((reply->nelts != NGX_CRED_DELETE_REPLY && !counted)
-        || elts[0]->type != NGX_CRED_REDIS_STRING
-        || ngx_cred_delete_word(del, &elts[0]->str) != NGX_OK
-        || ngx_cred_delete_copy(del, &outcome->subject, elts[1]) != NGX_OK
-        || ngx_cred_delete_copy(del, &outcome->scope, elts[2]) != NGX_OK
-        || elts[4]->type != NGX_CRED_REDIS_INTEGER
-        || elts[4]->integer < 0
-        || elts[4]->integer > (int64_t) cascades->nelts)
+    if (rc == NGX_OK
+        && ngx_cred_delete_copy(del, &outcome->subject,
+                                own[NGX_CRED_DELETE_SUBJECT])
+           == NGX_OK
+        && ngx_cred_delete_copy(del, &outcome->scope,
+                                own[NGX_CRED_DELETE_SCOPE])
+           == NGX_OK
+        && ngx_cred_delete_rate(del, own[NGX_CRED_DELETE_RATE],
+                                time->integer / 1000)
+           == NGX_OK
+        && ngx_cred_delete_environments(del, own) == NGX_OK)
     {
-        goto invalid;
-    }
-
-    if (counted) {
-
-        if (elts[5]->type != NGX_CRED_REDIS_INTEGER
-            || elts[6]->type != NGX_CRED_REDIS_INTEGER
-            || elts[7]->type != NGX_CRED_REDIS_INTEGER)
-        {
-            goto invalid;
-        }
-
-        outcome->rate_limit = elts[5]->integer;
-        outcome->rate_remaining = elts[6]->integer;
-        outcome->rate_reset = elts[7]->integer;
-        outcome->retry_after = outcome->rate_reset - time->integer / 1000;
-    }
-
-    if (elts[4]->integer == 0) {
-        return NGX_OK;
-    }
-
-    cascade = cascades->elts[elts[4]->integer - 1];
-
-    if (ngx_cred_delete_environments(del, cascade, elts[3]) == NGX_OK) {
         return NGX_OK;
     }
 
@@ -462,6 +432,58 @@ invalid:
                   "registry: unexpected reply to delete.lua or no memory");
 
     return NGX_ERROR;
+}
+
+
+/* limit, remaining and reset, or nothing if it was not counted */
+
+static ngx_int_t
+ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
+    time_t now)
+{
+    u_char              *p, *last, *end;
+    ngx_int_t            n[3];
+    ngx_uint_t           i;
+    ngx_cred_outcome_t  *outcome;
+
+    if (reply->type != NGX_CRED_REDIS_STRING) {
+        return NGX_ERROR;
+    }
+
+    if (reply->str.len == 0) {
+        return NGX_OK;
+    }
+
+    p = reply->str.data;
+    last = p + reply->str.len;
+
+    for (i = 0; i < 3; i++, p = end + 1) {
+
+        if (p > last) {
+            return NGX_ERROR;
+        }
+
+        end = ngx_strlchr(p, last, ' ');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        n[i] = ngx_atoi(p, end - p);
+
+        if (n[i] == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    outcome = &del->outcome;
+
+    outcome->rate_limit = n[0];
+    outcome->rate_remaining = n[1];
+    outcome->rate_reset = n[2];
+    outcome->retry_after = n[2] - now;
+
+    return NGX_OK;
 }
 
 
@@ -496,19 +518,34 @@ ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word)
 
 static ngx_int_t
 ngx_cred_delete_environments(ngx_cred_delete_t *del,
-    ngx_cred_redis_reply_t *cascade, ngx_cred_redis_reply_t *reply)
+    ngx_cred_redis_reply_t **own)
 {
+    int64_t                   start, n, i;
     ngx_str_t                 member;
-    ngx_uint_t                i, n;
-    ngx_cred_redis_reply_t  **elts;
+    ngx_cred_redis_reply_t  **elts, *whole;
     ngx_cred_undeployment_t  *u;
 
-    if (cascade->type != NGX_CRED_REDIS_ARRAY
-        || cascade->nelts % NGX_CRED_DELETE_CASCADE
-        || ngx_cred_delete_copy(del, &member, reply) != NGX_OK
-        || member.len < NGX_CRED_OPERATION_LEN)
+    whole = del->command.whole;
+
+    if (own[NGX_CRED_DELETE_START]->type != NGX_CRED_REDIS_INTEGER
+        || own[NGX_CRED_DELETE_COUNT]->type != NGX_CRED_REDIS_INTEGER)
     {
         return NGX_ERROR;
+    }
+
+    start = own[NGX_CRED_DELETE_START]->integer;
+    n = own[NGX_CRED_DELETE_COUNT]->integer;
+
+    if (start < 0 || n < 0 || start > (int64_t) whole->nelts
+        || n > ((int64_t) whole->nelts - start) / NGX_CRED_DELETE_CASCADE
+        || ngx_cred_delete_copy(del, &member, own[NGX_CRED_DELETE_MEMBER])
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (member.len < NGX_CRED_OPERATION_LEN) {
+        return (n || member.len) ? NGX_ERROR : NGX_OK;
     }
 
     /* API:scope:id:revision:operation */
@@ -516,8 +553,6 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
     del->outcome.operation.len = NGX_CRED_OPERATION_LEN;
     del->outcome.operation.data = member.data + member.len
                                   - NGX_CRED_OPERATION_LEN;
-
-    n = cascade->nelts / NGX_CRED_DELETE_CASCADE;
 
     if (n == 0) {
         return NGX_OK;
@@ -530,7 +565,7 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
 
     del->undeployments = u;
 
-    elts = cascade->elts;
+    elts = &whole->elts[start];
 
     for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_CASCADE) {
 

@@ -31,7 +31,8 @@ ngx_cred_redis_script_t  ngx_cred_delete_script = {
     ngx_string("delete.lua"),
     ngx_string(NGX_CRED_SCRIPT_DELETE),
     ngx_string(NGX_CRED_SCRIPT_DELETE_SHA),
-    NGX_CRED_CALL, NGX_CRED_DELETE_SHARED, NGX_CRED_DELETE_WHOLE
+    NGX_CRED_CALL, NGX_CRED_DELETE_SHARED, NGX_CRED_DELETE_WHOLE,
+    NGX_CRED_DELETE_OWN, 1
 };
 
 
@@ -39,7 +40,7 @@ ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
     ngx_string("undeploy.lua"),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA),
-    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, NGX_CRED_UNDEPLOY_WHOLE
+    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, NGX_CRED_UNDEPLOY_WHOLE, 1, 0
 };
 
 
@@ -47,7 +48,7 @@ ngx_cred_redis_script_t  ngx_cred_acknowledge_script = {
     ngx_string("acknowledge.lua"),
     ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE),
     ngx_string(NGX_CRED_SCRIPT_ACKNOWLEDGE_SHA),
-    NGX_CRED_CALL, NGX_CRED_ACKNOWLEDGE_SHARED, 0
+    NGX_CRED_CALL, NGX_CRED_ACKNOWLEDGE_SHARED, 0, 1, 0
 };
 
 
@@ -55,7 +56,7 @@ ngx_cred_redis_script_t  ngx_cred_claim_script = {
     ngx_string("claim.lua"),
     ngx_string(NGX_CRED_SCRIPT_CLAIM),
     ngx_string(NGX_CRED_SCRIPT_CLAIM_SHA),
-    1, NGX_CRED_CLAIM_SHARED, 0
+    1, NGX_CRED_CLAIM_SHARED, 0, 1, 0
 };
 
 
@@ -63,7 +64,7 @@ ngx_cred_redis_script_t  ngx_cred_again_script = {
     ngx_string("again.lua"),
     ngx_string(NGX_CRED_SCRIPT_AGAIN),
     ngx_string(NGX_CRED_SCRIPT_AGAIN_SHA),
-    1, NGX_CRED_AGAIN_SHARED, 0
+    1, NGX_CRED_AGAIN_SHARED, 0, 1, 0
 };
 
 
@@ -71,7 +72,7 @@ ngx_cred_redis_script_t  ngx_cred_stream_script = {
     ngx_string("stream.lua"),
     ngx_string(NGX_CRED_SCRIPT_STREAM),
     ngx_string(NGX_CRED_SCRIPT_STREAM_SHA),
-    1, NGX_CRED_STREAM_SHARED, 0
+    1, NGX_CRED_STREAM_SHARED, 0, 1, 0
 };
 
 

@@ -537,7 +537,7 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_uint_t         down;
     ngx_cred_redis_t  *redis;
 
-    redis = ngx_cred_environment_redis(retry->registry, &environment->name,
+    redis = ngx_cred_environment_redis(retry->registry, &environment->sn.str,
                                        url, &err);
 
     if (redis) {
@@ -550,7 +550,7 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
 
     if (redis == NULL && !environment->down) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "environment: %V: %s", &environment->name, err);
+                      "environment: %V: %s", &environment->sn.str, err);
     }
 
     if (environment->down && !down) {

@@ -17,6 +17,8 @@
 
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static ngx_cred_reason_e ngx_cred_undeploy_reason(
+    ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
@@ -73,7 +75,8 @@ ngx_cred_undeploy(ngx_cred_undeployment_t *u)
     u->command.data = u;
 
     if (ngx_cred_redis_eval(redis, &u->command) != NGX_OK) {
-        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &u->command.error);
+        ngx_cred_undeploy_failed(u, ngx_cred_undeploy_reason(&u->command),
+                                 &u->command.error);
     }
 }
 
@@ -87,36 +90,41 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 
     u = command->data;
 
+    if (command->status != NGX_CRED_REDIS_OK) {
+        ngx_cred_undeploy_failed(u, ngx_cred_undeploy_reason(command),
+                                 &command->error);
+        return;
+    }
+
+    if (reply->type == NGX_CRED_REDIS_STRING) {
+        u->state = ngx_cred_state(&reply->str);
+
+        if (u->state != NGX_CRED_PENDING
+            && ngx_cred_undeploy_progress(u, command) == NGX_OK)
+        {
+            ngx_cred_undeploy_done(u);
+            return;
+        }
+    }
+
+    ngx_str_set(&error, "unexpected reply to undeploy.lua");
+    ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
+}
+
+
+static ngx_cred_reason_e
+ngx_cred_undeploy_reason(ngx_cred_redis_command_t *command)
+{
     switch (command->status) {
 
-    case NGX_CRED_REDIS_OK:
-
-        if (reply->type == NGX_CRED_REDIS_STRING) {
-            u->state = ngx_cred_state(&reply->str);
-
-            if (u->state != NGX_CRED_PENDING
-                && ngx_cred_undeploy_progress(u, command) == NGX_OK)
-            {
-                ngx_cred_undeploy_done(u);
-                return;
-            }
-        }
-
-        ngx_str_set(&error, "unexpected reply to undeploy.lua");
-        ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
-        return;
-
     case NGX_CRED_REDIS_REFUSED:
-        ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &command->error);
-        return;
+        return NGX_CRED_REFUSED;
 
     case NGX_CRED_REDIS_TIMEDOUT:
-        ngx_cred_undeploy_failed(u, NGX_CRED_LATE, &command->error);
-        return;
+        return NGX_CRED_LATE;
 
-    default: /* NGX_CRED_REDIS_UNREACHABLE, NGX_CRED_REDIS_BROKEN */
-        ngx_cred_undeploy_failed(u, NGX_CRED_UNREACHABLE, &command->error);
-        return;
+    default: /* NGX_CRED_REDIS_UNREACHABLE, NGX_CRED_REDIS_BROKEN ... */
+        return NGX_CRED_UNREACHABLE;
     }
 }
 

@@ -31,10 +31,17 @@
 #define NGX_CRED_AGAIN_SHARED        2
 #define NGX_CRED_STREAM_SHARED       2
 
-/* and elements of its reply: time and cascades, or the stream's progress */
+/* and elements of its reply: time, or the stream's progress */
 
-#define NGX_CRED_DELETE_WHOLE        2
+#define NGX_CRED_DELETE_WHOLE        1
 #define NGX_CRED_UNDEPLOY_WHOLE      1
+
+/*
+ * and for each delete result, subject, scope, member, where its cascade begins,
+ * how many environments it has, rate
+ */
+
+#define NGX_CRED_DELETE_OWN          7
 
 /* environment, member, state, error, duration, progress */
 

@@ -9,180 +9,108 @@
 -- returns  nil or the last error; or, if the epoch of any is over, an array
 --          with "stale" for each of these and "" for the others
 
-local P, shortest, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+-- an undeployment is known by the place of its environment in ARGV; its other
+-- arguments are that many places further
 local FIRST, STRIDE = 4, 6
+local MEMBER, STATE, FAILURE, MS, PROGRESS = 1, 2, 3, 4, 5
 
-local call, try = redis.call, redis.pcall
-local find, format, sub = string.find, string.format, string.sub
-local match = string.match
-local clock = call('TIME')
-local stamp = clock[1] .. sub('00000' .. clock[2], -6, -4)
-local now = tonumber(stamp)
-local kept_until = format('%d', clock[1] + 604800)
+local P, clock = ARGV[1], redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local stamp = string.format('%.0f', now)
 
--- as delete.lua writes it, and what mostly becomes of it
-local fresh = '{"state":"pending","attempts":0}'
-local once = '","attempts":1,"last":' .. stamp .. ',"ms":'
+local failure, stale
 
--- what is written of one operation, or of one environment, is written together
-local environments, names, operations, members = {}, {}, {}, {}
-local opens, closed, previous = {}, {}, {}
-
-local failure
-
-local function escape(s)
-    if find(s, ':', 1, true) or find(s, '%', 1, true) then
-        s = string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'})
+local function pending_of(environment)
+    if string.find(environment, '[%%:]') then
+        environment = string.gsub(environment, '[%%:]',
+                                  {['%'] = '%25', [':'] = '%3A'})
     end
-    return s
+    return P .. ':pending:' .. environment
 end
 
-local function unescape(s)
-    return (string.gsub(s, '%%(%x%x)', function (hex)
-        return string.char(tonumber(hex, 16))
-    end))
-end
-
--- milliseconds as a string, since Redis would format a number as a float
-local function time(ms)
-    return format('%d%03d', ms / 1000, ms % 1000)
-end
-
-local function collect(i)
-    local name, member = ARGV[i], ARGV[i + 1]
-    local attempt = {state = ARGV[i + 2], failure = ARGV[i + 3],
-                     ms = ARGV[i + 4], progress = ARGV[i + 5], n = i}
-    local environment, operation = environments[name], operations[member]
-
-    if not environment then
-        environment = {name = name, pending = P .. ':pending:' .. escape(name),
-                       field = 'environment:' .. name, attempts = {}}
-        environments[name], names[#names + 1] = environment, name
-    end
-
-    if not operation then
-        operation = {member = member, attempts = {}}
-        operations[member], members[#members + 1] = operation, member
-    end
-
-    attempt.environment, attempt.member = environment, member
-    environment.attempts[#environment.attempts + 1] = attempt
-    operation.attempts[#operation.attempts + 1] = attempt
-end
-
--- how far the environments have come
+-- ids of a stream: milliseconds and a number
 
 local function later(id, other)
-    local ms, n = match(id, '^(%d+)%-(%d+)$')
-    local other_ms, other_n = match(other, '^(%d+)%-(%d+)$')
+    if #id == #other and string.byte(id, 14) == 45
+       and string.byte(other, 14) == 45
+    then
+        return id > other
+    end
+
+    local ms, n = string.match(id, '^(%d+)%-(%d+)$')
+    local other_ms, other_n = string.match(other, '^(%d+)%-(%d+)$')
 
     return ms and (tonumber(ms) > tonumber(other_ms)
                    or (ms == other_ms and tonumber(n) > tonumber(other_n)))
 end
 
--- An entry that is later than the last known one follows it in the stream,
--- unless the environment has lost that one meanwhile.  False if this is of
--- another epoch.
+-- How far an environment has come.  An entry that is later than the last known
+-- one follows it in the stream, unless the environment has lost that one
+-- meanwhile: its epoch is over then, and with it whatever was done in it
 
-local function advance(environment, progress)
-    local epoch, before, after, id =
-        match(progress, '^(%d+):(%d+):(%d+):(.*)$')
+local function follow(environment, position, places)
+    local epoch, length, id, run_id =
+        string.match(position, '^(%d+):(%d+):(%d+%-%d+):(%x*)$')
+    local moved, last, fits = false, '', true
 
-    if epoch ~= environment.epoch then
-        return false
-    end
+    for _, i in ipairs(epoch and places or {}) do
+        local progress = ARGV[i + PROGRESS]
 
-    if not later(id, environment.id) then
-        return true
-    end
+        if progress ~= '' and progress ~= last then
+            local own, before, after, new =
+                string.match(progress, '^(%d+):(%d+):(%d+):(.*)$')
 
-    if tonumber(before) < tonumber(environment.length) then
-        environment.epoch = format('%d', epoch + 1)
-        call('HSET', P .. ':again', environment.name, '+inf 0')
-    else
-        environment.length, environment.id = after, id
-    end
+            last, fits = progress, own == epoch
 
-    environment.moved = true
-    return environment.epoch == epoch
-end
-
-local function follow(environment, position)
-    local last, fits = '', true
-
-    environment.epoch, environment.length, environment.id, environment.run_id =
-        match(position or '', '^(%d+):(%d+):(%d+%-%d+):(%x*)$')
-
-    if not environment.epoch then
-        return
-    end
-
-    for _, attempt in ipairs(environment.attempts) do
-        if attempt.progress ~= '' then
-            if attempt.progress ~= last then
-                last = attempt.progress
-                fits = advance(environment, last)
+            if fits and later(new, id) then
+                moved, fits = true, tonumber(before) >= tonumber(length)
+                if fits then
+                    length, id = after, new
+                else
+                    epoch = string.format('%d', epoch + 1)
+                    redis.call('HSET', P .. ':again', environment, '+inf 0')
+                end
             end
-            attempt.stale = not fits
         end
-    end
-end
 
-local function follow_all()
-    local known = try('HMGET', P .. ':positions', unpack(names))
-    local moved = {}
-
-    for n, name in ipairs(names) do
-        local environment = environments[name]
-        follow(environment, known[n])
-        if environment.moved then
-            moved[#moved + 1] = name
-            moved[#moved + 1] = environment.epoch .. ':' .. environment.length
-                                .. ':' .. environment.id
-                                .. ':' .. environment.run_id
+        if progress ~= '' and not fits then
+            stale = stale or {}
+            stale[i] = true
         end
     end
 
-    if #moved > 0 then
-        call('HSET', P .. ':positions', unpack(moved))
-    end
+    return moved and epoch .. ':' .. length .. ':' .. id .. ':' .. run_id
 end
 
 -- what is settled is pending no more
 
-local function release(environment)
-    local gone = {}
+local function release(environment, places)
+    local gone = {pending_of(environment), nil}
 
-    for _, attempt in ipairs(environment.attempts) do
-        if attempt.stale then
-            call('ZADD', environment.pending, 'XX', stamp, attempt.member)
-        elseif attempt.state ~= 'pending' then
-            gone[#gone + 1] = attempt.member
+    for _, i in ipairs(places) do
+        if stale and stale[i] then
+            redis.call('ZADD', gone[1], 'XX', stamp, ARGV[i + MEMBER])
+        elseif ARGV[i + STATE] ~= 'pending' then
+            gone[#gone + 1] = ARGV[i + MEMBER]
         end
     end
 
-    local is = #gone > 0 and try('ZREM', environment.pending, unpack(gone))
+    local is = #gone > 1 and redis.pcall('ZREM', unpack(gone))
     failure = type(is) == 'table' and is or failure
 end
 
 -- the new receipt, unless somebody else has settled it, and when the next
 -- attempt is due
 
-local function delay(attempts, n)
-    -- three quarters of the delay and a random part of the rest
-    local most = math.min(shortest * 2 ^ math.min(attempts - 1, 30), longest)
-    local random = (clock[2] + n * 7919) % 1000
+local function write(i, kept)
+    local state, ms, error = ARGV[i + STATE], ARGV[i + MS], ARGV[i + FAILURE]
 
-    return math.floor(most * (750 + random / 2) / 1000)
-end
-
-local function write(attempt, kept)
-    local state, ms = attempt.state, attempt.ms
-
-    if kept == fresh and attempt.failure == ''
+    -- as delete.lua writes it, and what mostly becomes of it
+    if kept == '{"state":"pending","attempts":0}' and error == ''
        and (state == 'undeployed' or state == 'not_deployed')
     then
-        return '{"state":"' .. state .. once .. ms .. '}'
+        return '{"state":"' .. state .. '","attempts":1,"last":' .. stamp
+               .. ',"ms":' .. ms .. '}'
     end
 
     local ok, receipt = pcall(cjson.decode, kept or '')
@@ -199,73 +127,90 @@ local function write(attempt, kept)
     receipt.attempts = (tonumber(receipt.attempts) or 0)
                        + (state == 'unregistered' and 0 or 1)
     receipt.first = receipt.first or now - ms
-    receipt.last = now
+    receipt.last, receipt.next = now, nil
     receipt.ms = tonumber(ms)
-    receipt.error = attempt.failure ~= '' and attempt.failure or receipt.error
-    receipt.next = state == 'pending'
-                   and now + delay(receipt.attempts, attempt.n) or nil
+    receipt.error = error ~= '' and error or receipt.error
+
+    if state == 'pending' then
+        -- three quarters of the delay and a random part of the rest
+        local delay = ARGV[2] * 2 ^ math.min(receipt.attempts - 1, 30)
+        local random = (clock[2] + i * 1327) % 1000
+        delay = math.min(delay, ARGV[3]) * (750 + random / 2) / 1000
+        receipt.next = now + math.floor(delay)
+    end
 
     return cjson.encode(receipt), receipt.next
 end
 
--- what an operator has to hear of
+-- what somebody has to hear of
 
-local function audit(attempt, operation)
-    local api, scope, id = match(attempt.member, '^([^:]*):([^:]*):([^:]*):')
+local function audit(i, operation)
+    local api, scope, id =
+        string.match(ARGV[i + MEMBER], '^([^:]*):([^:]*):([^:]*):')
 
-    call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
-         'scope', unescape(scope), 'id', unescape(id), 'subject', '',
-         'client', '', 'result', attempt.state, 'operation', operation,
-         'environment', attempt.environment.name)
+    local function unescape(s)
+        return (string.gsub(s, '%%(%x%x)', function (hex)
+            return string.char(tonumber(hex, 16))
+        end))
+    end
+
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+               'scope', unescape(scope), 'id', unescape(id), 'subject', '',
+               'client', '', 'result', ARGV[i + STATE],
+               'operation', operation, 'environment', ARGV[i])
 end
 
--- the place of the colon after this one
-local function colon(s, place)
-    return place and find(s, ':', place + 1, true)
+-- Nothing of this operation is open any more.  One of an earlier copy of the
+-- credential may be, which was deleted, created again and deleted again
+-- meanwhile
+
+local function close(open, operation, previous)
+    if redis.call('GET', open) ~= operation then
+        return
+    end
+
+    for _ = 1, 100 do
+        if not previous then
+            break
+        end
+        local is = redis.pcall('HMGET', P .. ':operation:' .. previous, 'api',
+                               'completed_at', 'previous')
+        if is[1] and not is[2] then
+            redis.call('SET', open, previous)
+            return
+        end
+        previous = is[3]
+    end
+
+    redis.call('DEL', open)
 end
 
--- API:scope:id:revision:operation, if nobody has put anything else there
+-- the receipts of one operation: what is to be set of them in its hash, and how
+-- many are settled by this
 
-local function parse(operation)
-    local member = operation.member
-    local names_end = colon(member, colon(member, colon(member, 0)))
-    local last = colon(member, names_end)
+local function receipts(places, fields, kept, operation)
+    local set, done = {nil, nil, nil, nil, nil, nil, nil, nil}, 0
 
-    operation.id = last and #member == last + 32 and sub(member, last + 1) or ''
-    operation.key = P .. ':operation:' .. operation.id
-    operation.open = names_end
-                     and P .. ':open:' .. sub(member, 1, names_end - 1)
-end
-
-local function close(operation, before)
-    local n = #opens + 1
-    opens[n], closed[n], previous[n] = operation.open, operation.id, before
-end
-
--- the receipts of one operation, and how many of them are settled by this
-
-local function receipts(operation, kept)
-    local set, n, done = {}, 0, 0
-
-    for j, attempt in ipairs(operation.attempts) do
-        local field = attempt.environment.field
+    for j, i in ipairs(places) do
+        local field = fields[j]
         -- several may have made the same attempt
         local was = kept[field] or kept[j + 2]
-        local receipt, due = write(attempt, was)
+        local receipt, due = write(i, was)
         kept[field] = receipt or was
 
         if due then
-            call('ZADD', attempt.environment.pending, 'XX', time(due),
-                 attempt.member)
+            redis.call('ZADD', pending_of(ARGV[i]), 'XX',
+                       string.format('%.0f', due), ARGV[i + MEMBER])
         end
 
         if receipt and kept[j + 2] then
-            set[n + 1], set[n + 2] = field, receipt
-            n, done = n + 2, done + (due and 0 or 1)
+            set[#set + 1], set[#set + 2] = field, receipt
+            done = done + (due and 0 or 1)
 
-            if attempt.state == 'unregistered' or attempt.state == 'superseded'
+            if ARGV[i + STATE] == 'unregistered'
+               or ARGV[i + STATE] == 'superseded'
             then
-                audit(attempt, operation.id)
+                audit(i, operation)
             end
         end
     end
@@ -273,142 +218,103 @@ local function receipts(operation, kept)
     return set, done
 end
 
-local function acknowledge(operation)
-    local fields = {}
+local function acknowledge(member, places)
+    -- API:scope:id:revision:operation, if nobody has put anything else there
+    local names, operation =
+        string.match(member, '^([^:]*:[^:]*:[^:]*):[^:]*:(%x*)$')
+    local key = P .. ':operation:' .. (operation or '')
+    local fields = {nil, nil}
 
-    parse(operation)
-
-    for j, attempt in ipairs(operation.attempts) do
-        fields[j] = attempt.environment.field
+    for j, i in ipairs(places) do
+        fields[j] = 'environment:' .. ARGV[i]
     end
 
     -- the operation may be gone with the hands of an operator
 
-    local kept = try('HMGET', operation.key, 'pending', 'previous',
-                     unpack(fields))
+    local kept = redis.pcall('HMGET', key, 'pending', 'previous',
+                             unpack(fields))
     if kept.err then
         return
     end
 
-    local set, done = receipts(operation, kept)
-    local left, n = (tonumber(kept[1]) or 0) - done, #set
-
-    if not kept[1] and operation.open then
-        close(operation, kept[2])
-    end
-
-    if n == 0 then
-        return
-    end
+    local set, done = receipts(places, fields, kept, operation)
+    local left = math.max((tonumber(kept[1]) or 0) - done, 0)
+    local complete = done > 0 and left == 0
 
     if done > 0 then
-        set[n + 1] = 'pending'
-        set[n + 2] = left > 0 and format('%d', left) or '0'
+        set[#set + 1], set[#set + 2] = 'pending', string.format('%d', left)
     end
-
-    if done > 0 and left <= 0 then
-        set[n + 3], set[n + 4] = 'completed_at', stamp
+    if complete then
+        set[#set + 1], set[#set + 2] = 'completed_at', stamp
     end
-
-    call('HSET', operation.key, unpack(set))
-
-    if done > 0 and left <= 0 then
-        call('EXPIREAT', operation.key, kept_until)
-        close(operation, kept[2])
+    if #set > 0 then
+        redis.call('HSET', key, unpack(set))
     end
-end
-
--- the operation of an earlier copy of the credential that is still open: it was
--- deleted, created again and deleted again meanwhile
-
-local function incomplete(operation)
-    for _ = 1, 100 do
-        if not operation then
-            break
-        end
-        local is = try('HMGET', P .. ':operation:' .. operation, 'api',
-                        'completed_at', 'previous')
-        if is[1] and not is[2] then
-            return operation
-        end
-        operation = is[3]
+    if complete then
+        redis.call('EXPIRE', key, '604800')
+    end
+    if names and (complete or not kept[1]) then
+        close(P .. ':open:' .. names, operation, kept[2])
     end
 end
 
-local function close_all()
-    local current, gone = call('MGET', unpack(opens)), {}
+-- what is written of one environment, or of one operation, is written together
 
-    for n, key in ipairs(opens) do
-        if current[n] == closed[n] then
-            local operation = incomplete(previous[n])
-            if operation then
-                call('SET', key, operation)
-            else
-                gone[#gone + 1] = key
-            end
-        end
-    end
+local environments, names, operations = {}, {nil, nil}, {}
 
-    if #gone > 0 then
-        call('DEL', unpack(gone))
+for i = FIRST, #ARGV, STRIDE do
+    local places = environments[ARGV[i]]
+    if places then
+        places[#places + 1] = i
+    else
+        names[#names + 1], environments[ARGV[i]] = ARGV[i], {i, nil}
     end
 end
 
-local function stale()
-    local reply, any = {}, false
+local known = redis.pcall('HMGET', P .. ':positions', unpack(names))
+local positions = {nil, nil, nil, nil}
 
-    for n = 1, (#ARGV - FIRST + 1) / STRIDE do
-        reply[n] = ''
+for n, name in ipairs(names) do
+    local position = known[n] and follow(name, known[n], environments[name])
+    if position then
+        positions[#positions + 1], positions[#positions + 2] = name, position
     end
-
-    for _, name in ipairs(names) do
-        for _, attempt in ipairs(environments[name].attempts) do
-            if attempt.stale then
-                reply[(attempt.n - FIRST) / STRIDE + 1], any = 'stale', true
-            end
-        end
-    end
-
-    return any and reply
 end
 
--- without what is stale
+if #positions > 0 then
+    redis.call('HSET', P .. ':positions', unpack(positions))
+end
 
-local function fitting(operation)
-    local attempts = {}
-
-    for _, attempt in ipairs(operation.attempts) do
-        if not attempt.stale then
-            attempts[#attempts + 1] = attempt
-        end
-    end
-
-    operation.attempts = attempts
-    return #attempts > 0
+for _, name in ipairs(names) do
+    release(name, environments[name])
 end
 
 for i = FIRST, #ARGV, STRIDE do
-    collect(i)
-end
-
-follow_all()
-
-for _, name in ipairs(names) do
-    release(environments[name])
-end
-
-for _, member in ipairs(members) do
-    local operation = operations[member]
-    if fitting(operation) then
-        local ok, is = pcall(acknowledge, operation)
-        if not ok then
-            failure = type(is) == 'table' and is or {err = is}
+    if not (stale and stale[i]) then
+        local places = operations[ARGV[i + MEMBER]]
+        if places then
+            places[#places + 1] = i
+        else
+            operations[ARGV[i + MEMBER]] = {i, nil}
         end
     end
 end
 
-if #opens > 0 then
-    close_all()
+for member, places in pairs(operations) do
+    local ok, is = pcall(acknowledge, member, places)
+    if not ok then
+        failure = type(is) == 'table' and is or {err = is}
+    end
 end
 
-return stale() or failure
+if not stale then
+    return failure
+end
+
+local reply = {}
+
+for i = FIRST, #ARGV, STRIDE do
+    reply[#reply + 1] = stale[i] and 'stale' or ''
+end
+
+return reply

@@ -11,121 +11,116 @@
 --          id, client address and how far to go: all, absent (no credential has
 --          this id), nowhere (nor this scope), token, or again (all, and it may
 --          be done already)
--- returns  time (ms) and an array of cascades; then for each delete "late",
---          "full" (no room in this reply, nothing was done), "unauthorized", or
---          an array of result, subject, scope, member, which of the cascades
---          (0: none) and, if it was counted, limit, remaining and reset (s).
---          A cascade is name, URL and state of each environment, of which the
---          "claimed" ones are for the caller to undeploy now
+-- returns  time (ms); then for each delete seven elements: result (or "late",
+--          or "full": no room in this reply, nothing was done), subject, scope,
+--          member, where in this array its cascade begins, of how many
+--          environments it is, and, if it was counted, limit, remaining and
+--          reset (s), with spaces between; then the cascades: name, URL and
+--          state of each environment, of which the "claimed" ones are for the
+--          caller to undeploy now
+--
+-- A call of one delete is to be cheap: the reply is flat, what functions share
+-- is in one table, and what is rare is not set up before it is needed.
 
-local P, api, role = ARGV[1], ARGV[3], ARGV[6]
-local membership, uses = ARGV[4] == '1', ARGV[7] == '1'
-local per_minute, deadline = tonumber(ARGV[5]), tonumber(ARGV[8])
-local FIRST, STRIDE = 9, 7
+local FIRST, STRIDE, ANSWER = 9, 7, 7
+local DELETES = (#ARGV - FIRST + 1) / STRIDE
 
-local URL_LENGTH, ENVIRONMENTS, ENVIRONMENTS_BYTES = 4096, 1024, 524288
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local call, try = redis.call, redis.pcall
-local find, match = string.find, string.match
-local clock = call('TIME')
-local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
-local now = tonumber(stamp)
+-- Numbers go to Redis as strings, which it would format as floats.  What was
+-- read for one delete holds for the others, too.  The caller bounds what it
+-- reads: room is in elements and in bytes
 
-local own = P .. ':' .. api
-local operations = P .. ':operation:'
-local pendings = P .. ':pending'
-local index = P .. ':operations'
+local this = {
+    P = ARGV[1], api = ARGV[3], role = ARGV[6],
+    own = ARGV[1] .. ':' .. ARGV[3],
+    now = now, stamp = string.format('%.0f', now),
+    due = string.format('%.0f', now + ARGV[2]),
+    minute = math.floor(clock[1] / 60),
+    known = {}, room = 7000, bytes = 786432, refused = false
+}
 
--- numbers go to Redis as strings, which it would format as floats
-local lease = now + ARGV[2]
-local due = string.format('%d%03d', lease / 1000, lease % 1000)
-
--- what was read for one delete holds for the others, too
-local tokens, rights, scopes = {}, {}, {}
-
--- the caller bounds what it reads
-local cascades, room, bytes = {}, 7000, 786432
-local reply, refused = {now, cascades}, {}
+local reply = {now, nil, nil, nil, nil, nil, nil, nil}
+local cascades = {nil, nil, nil, nil, nil, nil}
 
 local function escape(s)
-    if find(s, ':', 1, true) or find(s, '%', 1, true) then
+    if string.find(s, ':', 1, true) or string.find(s, '%', 1, true) then
         s = string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'})
     end
     return s
 end
 
-local function asked(i)
-    return {operation = ARGV[i], token = ARGV[i + 1], required = ARGV[i + 2],
-            scope = ARGV[i + 3], id = ARGV[i + 4], client = ARGV[i + 5],
-            how = ARGV[i + 6]}
-end
-
 local function audit(ask, result, operation, ...)
-    call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
-         'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
-         'client', ask.client, 'result', result, 'operation', operation, ...)
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', ARGV[3],
+               'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
+               'client', ask.client, 'result', result, 'operation', operation,
+               ...)
 end
 
-local function answer(ask, result, member, cascade)
-    return {result, ask.subject, ask.scope, member or '', cascade or 0,
-            ask.limit, ask.remaining, ask.reset}
+local function answer(ask, result, member, start, count)
+    local n = ask.answer
+    reply[n], reply[n + 1], reply[n + 2] = result, ask.subject or '', ask.scope
+    reply[n + 3], reply[n + 4] = member or '', start or 0
+    reply[n + 5], reply[n + 6] = count or 0, ask.rate or ''
 end
 
 local function refuse(ask, result)
     audit(ask, result, '')
-    return answer(ask, result)
+    answer(ask, result)
 end
 
--- audits refused tokens, those of a client for one credential together: in a
--- stream of its own, since callers without a token must not be able to push the
--- entries of the others out
-
-local function audit_refused()
-    if #refused > 0 then
-        local count = #refused > 1 and {'count', #refused} or {}
-        local done = try('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN', '~',
-                         '10000', '*', 'api', api, 'scope', refused.scope,
-                         'id', refused.id, 'subject', '',
-                         'client', refused.client, 'result', 'unauthorized',
-                         'operation', '', unpack(count))
-        for _, n in ipairs(type(done) == 'table' and refused or {}) do
-            reply[n] = done
-        end
-    end
-    refused = {}
-end
+-- Refused tokens, of which those of a client for one credential are audited
+-- together, when another one follows or nothing (ask is nil): in a stream of
+-- its own, since callers without a token must not be able to push the entries
+-- of the others out
 
 local function unauthorized(ask)
-    if refused.scope ~= ask.scope or refused.id ~= ask.id
-       or refused.client ~= ask.client
+    local last = this.refused
+
+    if last and not (ask and last.scope == ask.scope and last.id == ask.id
+                     and last.client == ask.client)
     then
-        audit_refused()
-        refused = {scope = ask.scope, id = ask.id, client = ask.client}
+        local count = #last > 1 and {'count', #last} or {}
+        local done = redis.pcall('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN',
+                                 '~', '10000', '*', 'api', ARGV[3],
+                                 'scope', last.scope, 'id', last.id,
+                                 'subject', '', 'client', last.client,
+                                 'result', 'unauthorized', 'operation', '',
+                                 unpack(count))
+
+        for _, n in ipairs(type(done) == 'table' and last or {}) do
+            reply[n] = done
+        end
+        last = nil
     end
-    refused[#refused + 1] = #reply + 1
-    return 'unauthorized'
+
+    if ask then
+        last = last or {scope = ask.scope, id = ask.id, client = ask.client}
+        last[#last + 1] = ask.answer
+        this.refused = last
+        answer(ask, 'unauthorized')
+    end
 end
 
 -- checks: each returns the result that it ends with, or nil
 
-local function valid(token)
-    if not token[1] or token[1] == '' or token[5] == '0' then
-        return false
-    end
-    -- a NaN has expired, too
-    return not token[4] or (tonumber(token[4]) or 0) * 1000 > now
-end
-
 local function check_token(ask)
-    local token = tokens[ask.token]
+    local token = this.known[ask.token]
 
     if token == nil then
-        local key = own .. ':token:' .. ask.token
-        token = call('EXISTS', key) == 1
-                and call('HMGET', key, 'subject', 'scope', 'roles',
-                         'expires_at', 'enabled')
-        token = token and valid(token) and token
-        tokens[ask.token] = token
+        local key = this.own .. ':token:' .. ask.token
+        token = redis.call('EXISTS', key) == 1
+                and redis.call('HMGET', key, 'subject', 'scope', 'roles',
+                               'expires_at', 'enabled')
+        -- a NaN has expired, too
+        if token and (not token[1] or token[1] == '' or token[5] == '0'
+                      or (token[4] and not ((tonumber(token[4]) or 0) * 1000
+                                            > this.now)))
+        then
+            token = false
+        end
+        this.known[ask.token] = token
     end
 
     if not token or (ask.required ~= '' and ask.required ~= token[1]) then
@@ -144,13 +139,14 @@ local function check_scope(ask)
         return 'scope_not_found'
     end
 
-    if membership then
+    if ARGV[4] == '1' then
         local name = owned .. ':' .. ask.subject
-        local right = rights[name]
+        local right = this.known[name]
         if right == nil then
-            right = call('EXISTS', own .. ':scope' .. owned) == 1
-                    and call('HGET', own .. ':members' .. owned, ask.subject)
-            rights[name] = right
+            right = redis.call('EXISTS', this.own .. ':scope' .. owned) == 1
+                    and redis.call('HGET', this.own .. ':members' .. owned,
+                                   ask.subject)
+            this.known[name] = right
         end
         if not right then
             return 'scope_not_found'
@@ -163,66 +159,70 @@ end
 -- asked again was counted the first time
 
 local function check_rate(ask)
-    local minute = math.floor(clock[1] / 60)
-    local key = own .. ':rate' .. ask.owned .. ':' .. minute
-    local limit = call('HGET', own .. ':scope' .. ask.owned, 'rate_limit')
+    local key = this.own .. ':rate' .. ask.owned .. ':' .. this.minute
+    local limit = redis.call('HGET', this.own .. ':scope' .. ask.owned,
+                             'rate_limit')
     local count
 
     if ask.again then
-        count = tonumber(call('GET', key)) or 1
+        count = tonumber(redis.call('GET', key)) or 1
     else
-        count = call('INCR', key)
+        count = redis.call('INCR', key)
         ask.counted = key
         if count == 1 then
-            call('EXPIRE', key, '120')
+            redis.call('EXPIRE', key, '120')
         end
     end
 
-    ask.limit = limit and match(limit, '^%d%d?%d?%d?%d?%d?%d?%d?%d?$')
-                and tonumber(limit) or per_minute
-    ask.remaining = math.max(ask.limit - count, 0)
-    ask.reset = (minute + 1) * 60
+    limit = limit and #limit < 10 and string.find(limit, '^%d+$')
+            and tonumber(limit) or tonumber(ARGV[5])
 
-    return count > ask.limit and not ask.again and 'rate_limited' or nil
+    ask.rate = string.format('%d %d %d', limit, math.max(limit - count, 0),
+                             (this.minute + 1) * 60)
+
+    return count > limit and not ask.again and 'rate_limited' or nil
 end
 
 local function allowed(ask, owner)
-    return role == '' or owner == ask.subject
-           or find(' ' .. ask.roles .. ' ', ' ' .. role .. ' ', 1, true)
+    return this.role == '' or owner == ask.subject
+           or string.find(' ' .. ask.roles .. ' ', ' ' .. this.role .. ' ',
+                          1, true)
 end
 
--- gives the cascade its place in the reply, if there is room.  After the first
--- one that there is no room for there is none for any other
+-- Makes a cascade a part of the reply, if there is room.  After the first one
+-- that there is no room for there is none for any other.  Returns where it is
 
 local function place(cascade)
-    for _, s in ipairs(cascade) do
-        bytes = bytes - #s
+    local first, n = #cascades == 0, #cascades
+    local bytes = this.bytes
+
+    for i = 1, #cascade do
+        bytes = bytes - #cascade[i]
     end
-    room = room - #cascade
-    if #cascades > 0 and (room < 0 or bytes < 0) then
+
+    this.bytes, this.room = bytes, this.room - #cascade
+    if not first and (this.room < 0 or bytes < 0) then
         return
     end
-    cascades[#cascades + 1] = cascade
-    return #cascades
+
+    for i = 1, #cascade do
+        cascades[n + i] = cascade[i]
+    end
+    return 1 + DELETES * ANSWER + n
 end
 
--- one URL that is too long must not fill the reply; it is none
-local function usable(url)
-    return #url <= URL_LENGTH and url or ''
-end
-
--- an operation that was deleted before and is not complete
+-- an operation that was deleted before: its fields and its receipts
 
 local function read_operation(operation)
+    local hash = redis.call('HGETALL', this.P .. ':operation:' .. operation)
     local fields, receipts = {}, {}
-    local hash = call('HGETALL', operations .. operation)
 
     for i = 1, #hash, 2 do
-        local name = match(hash[i], '^environment:(.*)$')
+        local name = string.match(hash[i], '^environment:(.*)$')
         if name then
-            local ok, receipt = pcall(cjson.decode, hash[i + 1])
+            local ok, is = pcall(cjson.decode, hash[i + 1])
             receipts[#receipts + 1] = {name = name,
-                is = ok and type(receipt) == 'table' and receipt or {}}
+                is = ok and type(is) == 'table' and is or {}}
         else
             fields[hash[i]] = hash[i + 1]
         end
@@ -231,65 +231,65 @@ local function read_operation(operation)
     return fields, receipts
 end
 
--- its pending entries that wait for their next attempt are the caller's, those
--- of others stay theirs
+-- pending entries that wait for their next attempt are the caller's, those of
+-- others stay theirs
 
-local function claimable(entry, member, mine)
-    entry.key = pendings .. ':' .. escape(entry.name)
-    entry.url = call('HGET', P .. ':environments', entry.name)
+local function state_of(receipt, member, mine)
+    if receipt.is.state and receipt.is.state ~= 'pending' then
+        return receipt.is.state
+    end
+
+    receipt.key = this.P .. ':pending:' .. escape(receipt.name)
+    receipt.url = redis.call('HGET', this.P .. ':environments', receipt.name)
 
     -- it may be registered again: that is waited for
-    if not entry.url then
+    if not receipt.url then
         return 'pending'
     end
 
-    local score = tonumber(call('ZSCORE', entry.key, member))
+    local score = tonumber(redis.call('ZSCORE', receipt.key, member))
 
-    if not score or score <= now or score == entry.is.next or mine then
-        return 'claimed'
-    end
-    return 'pending'
+    return (not score or score <= this.now or score == receipt.is.next or mine)
+           and 'claimed' or 'pending'
 end
 
 local function resume(ask, operation, result)
-    if room < 0 or bytes < 0 then
+    if this.room < 0 or this.bytes < 0 then
         return 'full'
     end
 
     local fields, receipts = read_operation(operation)
+    local cascade = {}
 
     if not fields.api then
         -- somebody has deleted it
-        call('DEL', ask.open)
+        redis.call('DEL', ask.open)
         return refuse(ask, 'not_found')
     end
     if not allowed(ask, fields.owner) then
         return refuse(ask, 'forbidden')
     end
 
-    local member = api .. ask.names .. ':' .. (fields.revision or '0') .. ':'
-                   .. operation
-    local cascade = {}
+    local member = ARGV[3] .. ask.names .. ':' .. (fields.revision or '0')
+                   .. ':' .. operation
 
-    for _, entry in ipairs(receipts) do
-        entry.state = entry.is.state or 'pending'
-        if entry.state == 'pending' then
-            entry.state = claimable(entry, member, operation == ask.operation)
-        end
-        local n = #cascade
-        cascade[n + 1], cascade[n + 2] = entry.name, usable(entry.url or '')
-        cascade[n + 3] = entry.state
+    for _, receipt in ipairs(receipts) do
+        local state = state_of(receipt, member, operation == ask.operation)
+        local n, url = #cascade, receipt.url or ''
+        cascade[n + 1], cascade[n + 3] = receipt.name, state
+        cascade[n + 2] = #url <= 4096 and url or ''
+        receipt.state = state
     end
 
-    local number = place(cascade)
-    if not number then
+    local start = place(cascade)
+    if not start then
         return 'full'
     end
 
-    for _, entry in ipairs(receipts) do
-        if entry.state == 'claimed' then
-            call('ZADD', entry.key, due, member)
-            call('SADD', pendings, entry.name)
+    for _, receipt in ipairs(receipts) do
+        if receipt.state == 'claimed' then
+            redis.call('ZADD', receipt.key, this.due, member)
+            redis.call('SADD', this.P .. ':pending', receipt.name)
         end
     end
 
@@ -297,33 +297,34 @@ local function resume(ask, operation, result)
     if result ~= 'deleted' then
         audit(ask, result, operation)
     end
-    return answer(ask, result, member, number)
+    answer(ask, result, member, start, #receipts)
 end
+
 
 -- the environments that concern a scope
 
-local function wanted(owned)
-    local only = call('SMEMBERS', own .. ':environments' .. owned)
-    local set = #only > 0 and {}
-
-    for _, name in ipairs(only) do
-        set[name] = true
-    end
-    return set
-end
-
 local function concern(owned)
-    local set, all = wanted(owned), call('HGETALL', P .. ':environments')
-    local names, keys, fields, cascade = {}, {}, {}, {}
+    local all = redis.call('HGETALL', this.P .. ':environments')
+    local only = redis.call('SMEMBERS', this.own .. ':environments' .. owned)
+    local wanted = #only > 0 and {}
+    -- with room for two, since tables grow slowly
+    local names, keys = {nil, nil}, {nil, nil}
+    local fields, cascade = {nil, nil, nil, nil}, {nil, nil, nil, nil, nil, nil}
     local count, size = 0, 0
 
+    for _, name in ipairs(only) do
+        wanted[name] = true
+    end
+
     for i = 1, #all, 2 do
-        local name = all[i]
-        if not set or set[name] then
-            local url = usable(all[i + 1])
+        local name, url = all[i], all[i + 1]
+        if not wanted or wanted[name] then
+            -- one that is too long must not fill the reply; it is none
+            url = #url <= 4096 and url or ''
             local n, f = 3 * count, 2 * count
             count, size = count + 1, size + #name + #url
-            names[count], keys[count] = name, pendings .. ':' .. escape(name)
+            names[count] = name
+            keys[count] = this.P .. ':pending:' .. escape(name)
             fields[f + 1] = 'environment:' .. name
             fields[f + 2] = '{"state":"pending","attempts":0}'
             cascade[n + 1], cascade[n + 2] = name, url
@@ -331,182 +332,204 @@ local function concern(owned)
         end
     end
 
-    if count > ENVIRONMENTS or size > ENVIRONMENTS_BYTES then
-        return {err = 'ERR too many environments'}
+    if count > 1024 or size > 524288 then
+        error({err = 'ERR too many environments'})
     end
 
-    local number = place(cascade)
-    if not number then
+    local start = place(cascade)
+    if not start then
         return 'full'
     end
 
-    scopes[owned] = {names = names, keys = keys, fields = fields,
-                     cascade = number, count = string.format('%d', count)}
-    return scopes[owned]
+    local is = {names = count > 0 and names, keys = keys, fields = fields,
+                start = start, count = count}
+    this.known[owned] = is
+    return is
 end
 
 -- What may fail, because somebody has put a key of another type there, comes
 -- before the credential is deleted.  What leads on to the environments comes
 -- first, for a Redis that was killed while it wrote this and runs only its
--- beginning.
+-- beginning
 
-local function record(ask, found, concerned, member)
-    local key, operation = operations .. ask.operation, ask.operation
-    local unusable = found.unusable and {'unusable_revision', found.unusable}
-                     or {}
-    local ignored = found.unusable and {'revision', found.unusable} or {}
+local function record(ask, concerned, member)
+    local count = string.format('%d', concerned.count)
+    local key = this.P .. ':operation:' .. ask.operation
 
-    call('HSET', key, 'api', api, 'scope', ask.scope, 'id', ask.id,
-         'revision', found.revision, 'owner', found.owner,
-         'subject', ask.subject, 'client', ask.client, 'created_at', stamp,
-         'environments', concerned.count, 'pending', concerned.count,
-         unpack(concerned.fields))
+    redis.call('HSET', key, 'api', ARGV[3], 'scope', ask.scope, 'id', ask.id,
+               'revision', ask.revision, 'owner', ask.owner or '',
+               'subject', ask.subject, 'client', ask.client,
+               'created_at', this.stamp, 'environments', count,
+               'pending', count, unpack(concerned.fields))
 
-    if #unusable > 0 then
-        call('HSET', key, unpack(unusable))
+    if concerned.names then
+        redis.call('SADD', this.P .. ':pending', unpack(concerned.names))
+        concerned.names = false
     end
-    if #concerned.names > 0 then
-        call('SADD', pendings, unpack(concerned.names))
-        concerned.names = {}
-    end
-    for _, pending in ipairs(concerned.keys) do
-        call('ZADD', pending, due, member)
+    for i = 1, #concerned.keys do
+        redis.call('ZADD', concerned.keys[i], this.due, member)
     end
 
-    call('ZADD', index, stamp, operation)
-    found.listed = call('SREM', own .. ':credentials' .. ask.owned, ask.id)
-    audit(ask, 'deleted', operation, unpack(ignored))
-end
+    redis.call('ZADD', this.P .. ':operations', this.stamp, ask.operation)
+    ask.listed = redis.call('SREM', this.own .. ':credentials' .. ask.owned,
+                            ask.id)
 
-local function undo(ask, found, concerned, member)
-    for _, pending in ipairs(concerned.keys) do
-        try('ZREM', pending, member)
-    end
-    try('ZREM', index, ask.operation)
-    call('DEL', operations .. ask.operation)
-    if found.listed == 1 then
-        call('SADD', own .. ':credentials' .. ask.owned, ask.id)
+    -- a revision that is no positive integer counts as none
+    if ask.unusable then
+        redis.call('HSET', key, 'unusable_revision', ask.unusable)
+        audit(ask, 'deleted', ask.operation, 'revision', ask.unusable)
+    else
+        audit(ask, 'deleted', ask.operation)
     end
 end
 
-local function delete(ask, found)
-    local concerned = scopes[ask.owned] or concern(ask.owned)
-    if concerned == 'full' or concerned.err then
-        return concerned
+local function delete(ask)
+    local concerned = this.known[ask.owned] or concern(ask.owned)
+    if concerned == 'full' then
+        return 'full'
     end
 
-    local operation = ask.operation
-    local member = api .. ask.names .. ':' .. found.revision .. ':' .. operation
-    local ok, failure = pcall(record, ask, found, concerned, member)
+    local member = ARGV[3] .. ask.names .. ':' .. ask.revision .. ':'
+                   .. ask.operation
+    local key = this.P .. ':operation:' .. ask.operation
+    local ok, failure = pcall(record, ask, concerned, member)
 
     if not ok then
-        undo(ask, found, concerned, member)
+        for _, pending in ipairs(concerned.keys) do
+            redis.pcall('ZREM', pending, member)
+        end
+        redis.pcall('ZREM', this.P .. ':operations', ask.operation)
+        redis.call('DEL', key)
+        if ask.listed == 1 then
+            redis.call('SADD', this.own .. ':credentials' .. ask.owned, ask.id)
+        end
         error(failure, 0)
     end
 
-    call('DEL', ask.credential, own .. ':grants' .. ask.names)
+    redis.call('DEL', ask.credential, this.own .. ':grants' .. ask.names)
 
-    local key = operations .. operation
-
-    if concerned.count == '0' then
-        call('HSET', key, 'completed_at', stamp)
-        call('EXPIRE', key, '604800')
+    if concerned.count == 0 then
+        redis.call('HSET', key, 'completed_at', this.stamp)
+        redis.call('EXPIRE', key, '604800')
     else
         -- one that is still open comes back when this one is complete
-        local previous = try('GETSET', ask.open, operation)
+        local previous = redis.pcall('GETSET', ask.open, ask.operation)
         if type(previous) == 'string' then
-            call('HSET', key, 'previous', previous)
+            redis.call('HSET', key, 'previous', previous)
         elseif previous then
-            call('SET', ask.open, operation)
+            redis.call('SET', ask.open, ask.operation)
         end
     end
 
-    return answer(ask, 'deleted', member, concerned.cascade)
+    answer(ask, 'deleted', member, concerned.start, concerned.count)
 end
 
--- owner and revision; a revision that is no positive integer is none
-local function read_credential(ask)
-    local found = call('HMGET', ask.credential, 'owner', 'revision')
+-- reads owner and revision; without a credential, what was deleted before is
+-- resumed
+
+local function check_credential(ask)
+    local found = redis.call('HMGET', ask.credential, 'owner', 'revision')
     local owner, revision = found[1], found[2]
 
-    if not owner and not revision and call('EXISTS', ask.credential) == 0 then
-        return
+    if not owner and not revision
+       and redis.call('EXISTS', ask.credential) == 0
+    then
+        local operation = redis.call('GET', ask.open)
+        if operation then
+            return resume(ask, operation, 'resumed') or 'resumed'
+        end
+        return refuse(ask, 'not_found') or 'not_found'
     end
 
-    local digits = revision and match(revision, '^0*(%d+)$')
-
-    return {owner = owner or '', revision = digits or '0',
-            unusable = revision and not digits and string.sub(revision, 1, 512)}
+    ask.owner = owner
+    ask.revision = revision and string.match(revision, '^0*(%d+)$')
+    ask.unusable = revision and not ask.revision
+                   and string.sub(revision, 1, 512)
+    ask.revision = ask.revision or '0'
 end
 
 local function serve(ask)
     if check_token(ask) then
         return unauthorized(ask)
     end
-    if ask.how == 'token' then
-        return refuse(ask, 'invalid')
-    end
 
-    local refusal = check_scope(ask)
+    local refusal = ask.how == 'token' and 'invalid' or check_scope(ask)
     if refusal then
         return refuse(ask, refusal)
     end
 
     -- the first answer was lost: it was allowed then
     ask.again = ask.how == 'again'
-                and call('EXISTS', operations .. ask.operation) == 1
+                and redis.call('EXISTS', this.P .. ':operation:'
+                                         .. ask.operation) == 1
 
-    refusal = per_minute > 0 and check_rate(ask)
+    refusal = ARGV[5] ~= '0' and check_rate(ask)
               or ask.right ~= 'manage' and 'forbidden'
+              or ask.how == 'absent' and 'not_found'
     if refusal then
         return refuse(ask, refusal)
     end
 
     ask.names = ask.owned .. ':' .. escape(ask.id)
-    ask.credential = own .. ':credential' .. ask.names
-    ask.open = P .. ':open:' .. api .. ask.names
+    ask.credential = this.own .. ':credential' .. ask.names
+    ask.open = this.P .. ':open:' .. ARGV[3] .. ask.names
 
     if ask.again then
         return resume(ask, ask.operation, 'deleted')
     end
-    if ask.how == 'absent' then
-        return refuse(ask, 'not_found')
+
+    local done = check_credential(ask)
+    if done then
+        return done == 'full' and done
     end
 
-    local found = read_credential(ask)
-
-    if not found then
-        local operation = call('GET', ask.open)
-        return operation and resume(ask, operation, 'resumed')
-               or refuse(ask, 'not_found')
-    end
-    if not allowed(ask, found.owner) then
+    if not allowed(ask, ask.owner) then
         return refuse(ask, 'forbidden')
     end
-    if uses and call('SCARD', own .. ':uses' .. ask.names) > 0 then
+    if ARGV[7] == '1'
+       and redis.call('SCARD', this.own .. ':uses' .. ask.names) > 0
+    then
         return refuse(ask, 'in_use')
     end
 
-    return delete(ask, found)
+    return delete(ask)
 end
 
 for i = FIRST, #ARGV, STRIDE do
-    local ask, ok, result = asked(i), true, 'late'
-    if now <= deadline
-       or (ask.how == 'again'
-           and try('EXISTS', operations .. ask.operation) == 1)
-    then
-        ok, result = pcall(serve, ask)
+    local ask = {
+        operation = ARGV[i], token = ARGV[i + 1], required = ARGV[i + 2],
+        scope = ARGV[i + 3], id = ARGV[i + 4], client = ARGV[i + 5],
+        how = ARGV[i + 6], answer = 2 + (i - FIRST) / STRIDE * ANSWER
+    }
+    local late = now > tonumber(ARGV[8])
+                 and not (ask.how == 'again'
+                          and redis.pcall('EXISTS', this.P .. ':operation:'
+                                                    .. ask.operation) == 1)
+    local ok, failure = true, 'late'
+
+    if not late then
+        ok, failure = pcall(serve, ask)
     end
-    if result == 'full' and ask.counted then
-        try('DECR', ask.counted)
+    if failure == 'full' and ask.counted then
+        redis.pcall('DECR', ask.counted)
     end
     if not ok then
-        result = type(result) == 'table' and result or {err = result}
+        failure = type(failure) == 'table' and failure or {err = failure}
     end
-    reply[#reply + 1] = result
+    if failure then
+        ask.rate = nil
+        answer(ask, failure)
+    end
 end
 
-audit_refused()
+if this.refused then
+    unauthorized()
+end
+
+local last = #reply
+
+for i = 1, #cascades do
+    reply[last + i] = cascades[i]
+end
 
 return reply

@@ -8,16 +8,13 @@
 --          colons between; then for each member undeployed, not_deployed,
 --          superseded or an error
 
-local P, call = ARGV[1], redis.call
-local find, match = string.find, string.match
-
 -- the stream is trimmed to about this length
 local LENGTH = 100000
 
-local added, last = 0, ''
+local P, added, last = ARGV[1], 0, ''
 
 local function unescape(s)
-    if find(s, '%', 1, true) then
+    if string.find(s, '%', 1, true) then
         s = string.gsub(s, '%%(%x%x)', function (hex)
             return string.char(tonumber(hex, 16))
         end)
@@ -25,30 +22,31 @@ local function unescape(s)
     return s
 end
 
--- revisions may be larger than what a Lua number holds
-local function newer(a, b)
-    return #a > #b or (#a == #b and a > b)
-end
+-- its digits, if they are more than the other's, which may both be larger than
+-- what a Lua number holds
+local function newer(revision, other)
+    local digits = revision and string.match(revision, '^0*(%d+)$') or '0'
 
-local function digits(s)
-    return s and match(s, '^0*(%d+)$') or '0'
+    return (#digits > #other or (#digits == #other and digits > other))
+           and digits
 end
 
 local function tell(api, scope, id, revision, operation)
-    last = call('XADD', KEYS[1], 'MAXLEN', '~', LENGTH, '*', 'api', api,
-                'scope', scope, 'id', id, 'revision', revision,
-                'operation', operation)
+    last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
+                      'api', api, 'scope', scope, 'id', id,
+                      'revision', revision, 'operation', operation)
     added = added + 1
 
-    call('PUBLISH', P .. ':undeployed', cjson.encode({
-        api = api, scope = scope, id = id, revision = revision,
-        operation = operation
-    }))
+    redis.call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
+               .. '","scope":' .. cjson.encode(scope)
+               .. ',"id":' .. cjson.encode(id)
+               .. ',"revision":"' .. revision
+               .. '","operation":"' .. operation .. '"}')
 end
 
 local function undeploy(member)
     local api, names, S, I, revision, operation =
-        match(member, '^([^:]+)(:([^:]*):([^:]*)):(%d+):(%x+)$')
+        string.match(member, '^([^:]+)(:([^:]*):([^:]*)):(%d+):(%x+)$')
 
     if not api then
         return {err = 'ERR malformed pending entry'}
@@ -60,27 +58,26 @@ local function undeploy(member)
     local index = own .. ':credentials:' .. S
     local tombstone = own .. ':tombstone' .. names
 
-    local copy = digits(call('HGET', credential, 'revision'))
-    local buried = digits(call('GET', tombstone))
-    local keep = revision ~= '0' and newer(copy, revision)
+    local keep = revision ~= '0'
+                 and newer(redis.call('HGET', credential, 'revision'), revision)
+    local buried = newer(redis.call('GET', tombstone), revision)
 
     -- before other writes: it fails if the index is no set, and it needs no
     -- memory, which lets Redis do the others when it has none left
-    local listed = keep and 0 or call('SREM', index, id)
+    local listed = keep and 0 or redis.call('SREM', index, id)
 
-    call('SET', tombstone, newer(buried, revision) and buried or revision,
-         'EX', '604800')
+    redis.call('SETEX', tombstone, '604800', buried or revision)
 
     if keep then
         return 'superseded'
     end
 
-    local deleted = call('DEL', credential, grants)
+    local deleted = redis.call('DEL', credential, grants)
 
     tell(api, scope, id, revision, operation)
 
-    if call('EXISTS', credential, grants) > 0
-       or call('SISMEMBER', index, id) == 1
+    if redis.call('EXISTS', credential, grants) > 0
+       or redis.call('SISMEMBER', index, id) == 1
     then
         return {err = 'ERR credential is still there'}
     end
@@ -89,22 +86,17 @@ local function undeploy(member)
 end
 
 -- fails before anything is written if this is no stream
-local before = call('XLEN', KEYS[1])
-local reply = {}
+local before = redis.call('XLEN', KEYS[1])
+local reply = {'', nil}
 
 for i = 2, #ARGV do
     local ok, result = pcall(undeploy, ARGV[i])
-    if not ok then
-        result = type(result) == 'table' and result or {err = result}
-    end
-    reply[i] = result
+    reply[i] = (ok or type(result) == 'table') and result or {err = result}
 end
 
-local after = before + added
+-- what is trimmed is not missed
+local after = math.min(before + added, LENGTH)
 
--- what is cut off in between is not missed
-
-reply[1] = (before < LENGTH and before or LENGTH) .. ':'
-           .. (after < LENGTH and after or LENGTH) .. ':' .. last
+reply[1] = math.min(before, LENGTH) .. ':' .. after .. ':' .. last
 
 return reply

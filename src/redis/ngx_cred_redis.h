@@ -120,8 +120,9 @@ struct ngx_cred_redis_reply_s {
  * A Lua script, embedded by the build; "sha" is SHA-1 in hex.  Several commands
  * that share their first arguments make one call of the script: it gets the
  * shared arguments once, then those of each command.  Its reply is an array of
- * what it says to all of them, then one element for each command; or anything
- * else, which is then the reply to each of them.
+ * what it says to all of them, then as many elements for each command as they
+ * have in common, then perhaps more of what it says to all; or anything else,
+ * which is then the reply to each of them.
  */
 
 typedef struct {
@@ -133,6 +134,11 @@ typedef struct {
     ngx_uint_t                  nshared;   /* arguments, the first is the only
                                               key ... */
     ngx_uint_t                  nwhole;    /* ... and elements of the reply */
+    ngx_uint_t                  nown;      /* elements for each command: with
+                                              more than one its reply is an
+                                              array of them, or the first one
+                                              if that is an error */
+    ngx_uint_t                  tail;      /* there may be more after them */
 } ngx_cred_redis_script_t;
 
 

@@ -25,6 +25,11 @@ static ngx_uint_t ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src,
     ngx_uint_t n);
+static ngx_uint_t ngx_cred_redis_common(ngx_cred_redis_script_t *script,
+    ngx_cred_redis_reply_t *reply, ngx_uint_t n);
+static ngx_cred_redis_reply_t *ngx_cred_redis_own(
+    ngx_cred_redis_script_t *script, ngx_cred_redis_reply_t *reply,
+    ngx_uint_t n, ngx_cred_redis_reply_t *slice);
 static void ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call,
     ngx_uint_t n);
 static void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
@@ -258,9 +263,9 @@ ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src, ngx_uint_t n)
 ngx_int_t
 ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 {
-    ngx_uint_t                 n, common, refused;
+    ngx_uint_t                 i, n, common, refused;
     ngx_queue_t                call, *q;
-    ngx_cred_redis_reply_t    *own;
+    ngx_cred_redis_reply_t    *own, slice;
     ngx_cred_redis_command_t  *first, *command;
 
     if (ngx_queue_empty(&redis->sent)) {
@@ -288,24 +293,21 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         return NGX_OK;
     }
 
-    /* an array of another length says nothing of any command */
-
-    common = (reply->type != NGX_CRED_REDIS_ARRAY
-              || first->script->most == 1
-              || reply->nelts != first->script->nwhole + n);
+    common = ngx_cred_redis_common(first->script, reply, n);
 
     refused = 0;
 
     redis->ncommands -= n;
     redis->nclosing -= first->closing ? n : 0;
 
-    for ( /* void */ ; n; n--) {
+    for (i = 0; i < n; i++) {
         q = ngx_queue_head(&call);
         ngx_queue_remove(q);
 
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
 
-        own = common ? reply : reply->elts[reply->nelts - n];
+        own = common ? reply
+                     : ngx_cred_redis_own(command->script, reply, i, &slice);
 
         if (own->type == NGX_CRED_REDIS_ERROR) {
             ngx_cred_redis_refused(redis, &own->str);
@@ -329,6 +331,48 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     }
 
     return NGX_OK;
+}
+
+
+/* an array of another length says nothing of any command */
+
+static ngx_uint_t
+ngx_cred_redis_common(ngx_cred_redis_script_t *script,
+    ngx_cred_redis_reply_t *reply, ngx_uint_t n)
+{
+    ngx_uint_t  nelts;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY || script->most == 1) {
+        return 1;
+    }
+
+    nelts = script->nwhole + n * script->nown;
+
+    return script->tail ? reply->nelts < nelts : reply->nelts != nelts;
+}
+
+
+/* what the reply says to the command with number "n" */
+
+static ngx_cred_redis_reply_t *
+ngx_cred_redis_own(ngx_cred_redis_script_t *script,
+    ngx_cred_redis_reply_t *reply, ngx_uint_t n, ngx_cred_redis_reply_t *slice)
+{
+    ngx_cred_redis_reply_t  **elts;
+
+    elts = &reply->elts[script->nwhole + n * script->nown];
+
+    if (script->nown == 1 || elts[0]->type == NGX_CRED_REDIS_ERROR) {
+        return elts[0];
+    }
+
+    ngx_memzero(slice, sizeof(ngx_cred_redis_reply_t));
+
+    slice->type = NGX_CRED_REDIS_ARRAY;
+    slice->nelts = script->nown;
+    slice->elts = elts;
+
+    return slice;
 }
 
 
