@@ -14,6 +14,7 @@
 
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
 #define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
+#define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
 
 
 /* how an environment is treated by a claim */
@@ -488,6 +489,7 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url)
 {
     char              *err;
+    u_char            *p, name[NGX_CRED_RETRY_NAME_LEN];
     ngx_uint_t         down;
     ngx_cred_redis_t  *redis;
 
@@ -499,8 +501,11 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     down = (redis == NULL || ngx_cred_redis_down(redis));
 
     if (redis == NULL && !environment->down) {
+        p = ngx_cred_redis_printable(name, name + NGX_CRED_RETRY_NAME_LEN,
+                                     &environment->name);
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "environment: %V: %s", &environment->name, err);
+                      "environment: %*s: %s", (size_t) (p - name), name, err);
     }
 
     if (environment->down && !down) {
