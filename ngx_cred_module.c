@@ -177,6 +177,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      *     clcf->registry = NULL;
      *     clcf->addrs = NULL;
      *     clcf->naddrs = 0;
+     *     clcf->unresolved = NULL;
      *     clcf->password = { 0, NULL };
      *     clcf->prefix = { 0, NULL };
      *     clcf->api.alloy_version = { 0, NULL };
@@ -212,6 +213,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->url == NGX_CONF_UNSET_PTR) {
         conf->addrs = prev->addrs;
         conf->naddrs = prev->naddrs;
+        conf->unresolved = prev->unresolved;
         conf->password = prev->password;
     }
 
@@ -375,17 +377,9 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         clcf->methods |= (*api)->method;
     }
 
-    clcf->delete_at.data = ngx_pnalloc(cf->pool,
-                                       cf->conf_file->file.name.len + 1
-                                       + NGX_INT_T_LEN);
-    if (clcf->delete_at.data == NULL) {
+    if (ngx_http_cred_directive_at(cf, &clcf->delete_at) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
-
-    clcf->delete_at.len = ngx_sprintf(clcf->delete_at.data, "%V:%ui",
-                                      &cf->conf_file->file.name,
-                                      cf->conf_file->line)
-                          - clcf->delete_at.data;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
     cmcf->intercepted = 1;

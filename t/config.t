@@ -192,7 +192,8 @@ for my $reason (sort keys %urls) {
         for @{ $urls{$reason} };
 }
 
-refused(10, 'host not found in the registry "no.such.host.invalid:6379/0"',
+refused(10, 'host not found in the registry "no.such.host.invalid:6379/0", and '
+            . 'there is no "resolver" to ask for it later',
         'cred_registry redis://:secret@no.such.host.invalid;');
 refused(10, '"cred_registry" directive is duplicate', "$r $r");
 

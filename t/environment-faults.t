@@ -433,3 +433,149 @@ is_gone('staging');
 staging: GET {cred}:apinizer:tombstone:MyProject:api-user => 7
 staging: SMEMBERS {cred}:apinizer:credentials:MyProject => other
 staging: XLEN {cred}:undeployments => 1
+
+
+
+=== TEST 14: one that shakes hands and then closes or is silent
+--- before
+my $closes = sub { \"" };
+
+$ENV{TEST_NGINX_CLOSES} = fake(replies => { EVALSHA => $closes,
+                                            EVAL => $closes });
+$ENV{TEST_NGINX_SILENT} = fake(replies => { EVALSHA => undef,
+                                            EVAL => undef });
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  300ms;
+cred_command_timeout  300ms;
+cred_cascade_timeout  1s;
+cred_retry_delay      100ms 60s;
+--- script
+my %ports = map { $_ => $ENV{"TEST_NGINX_\U$_"} } qw(closes silent);
+
+credential([map { my $name = $_; map { "$name$_" } 1 .. 20 } sort keys %ports]);
+
+for my $name (sort keys %ports) {
+    my $port = $ports{$name};
+    my $connections = sub {
+        return scalar grep { $_ eq '(connected)' } fake_log($port);
+    };
+
+    register('staging', "redis://127.0.0.1:$port");
+    del($name . 1);
+    ok(wait_for(sub { error_log_text() =~ /redis is down: .*:$port\// }),
+       "$name: down");
+
+    # new deletes do not wait for it, nor do they get there
+
+    answer_is(del($name . $_), "$name$_, at once",
+              pending(production => undef, staging => 'unreachable'))
+        for 2 .. 20;
+    my $before = $connections->();
+    ok(wait_for(sub { $connections->() > $before + 3 }), 'it is tried again');
+    is(scalar(grep { /EVALSHA .* apinizer:/ } fake_log($port)), 1,
+       'with no more of them');
+
+    my $text = error_log_text();
+    is(scalar(my @down = $text =~ /\[error\].* redis is down: .*:$port\//g), 1,
+       'said once');
+    unlike($text, qr/redis is back.*:$port\//, 'it is not back');
+
+    register('staging', redis_url('staging'));
+    ok(wait_for(sub { redis('staging', 'EXISTS', map {
+        "{cred}:apinizer:credential:MyProject:$name$_" } 2 .. 20) == 0 }, 10),
+       'set right, it gets them');
+}
+
+
+
+=== TEST 15: an URL that was corrected is left alone
+--- before
+$ENV{TEST_NGINX_OLD} = fake(greeting => \"");
+$ENV{TEST_NGINX_STILL} = fake(greeting => \"");
+--- script
+my $attempts = sub {
+    return scalar grep { $_ eq '(connected)' } fake_log($ENV{"TEST_NGINX_$_[0]"});
+};
+
+register('staging', "redis://:wrong\@127.0.0.1:$ENV{TEST_NGINX_OLD}",
+         'other', "redis://127.0.0.1:$ENV{TEST_NGINX_STILL}");
+answer_is(del('api-user'), 'pending',
+          pending(other => 'unreachable', production => undef,
+                  staging => 'unreachable'));
+ok(wait_for(sub { $attempts->('OLD') > 3 }), 'tried again and again');
+register('staging', redis_url('staging'));
+is_gone('staging');
+my ($old, $still) = map { $attempts->($_) } qw(OLD STILL);
+ok(wait_for(sub { $attempts->('STILL') > $still + 4 }, 10), 'as the other one is');
+is($attempts->('OLD'), $old, 'not any more');
+unlike(error_log_text(), qr/wrong/, 'no password');
+
+
+
+=== TEST 16: what is under way ends where it began
+--- redis: spare
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_cascade_timeout  60s;
+cred_command_timeout  60s;
+--- script
+my $clients = sub {
+    my ($n) = scalar(redis('staging', 'INFO', 'clients'))
+              =~ /^connected_clients:(\d+)/m;
+    return $n;
+};
+
+credential([qw(one two)], qw(registry production staging spare));
+answer_is(del('one'), 'connected', everywhere());
+redis('staging', 'CLIENT', 'PAUSE', 60000, 'WRITE');
+my $sock = http_open();
+print $sock del_raw('api-user');
+ok(wait_for(sub { scalar(redis('staging', 'INFO', 'clients'))
+                  =~ /^blocked_clients:1/m }), 'it has the command');
+
+register('staging', redis_url('spare'));
+answer_is(del('two'), 'another one has taken its place', everywhere());
+is_gone('spare', 'two');
+ok(!IO::Select->new($sock)->can_read(0), 'no answer yet');
+
+redis('staging', 'CLIENT', 'UNPAUSE');
+answer_is(http_parse(http_read($sock)), 'the answer', everywhere());
+is_gone('staging');
+ok(wait_for(sub { $clients->() == 1 }), 'then the connection is closed');
+is(redis('staging', 'EXISTS', '{cred}:apinizer:credential:MyProject:two'), 1,
+   'and nothing else was done there');
+
+
+
+=== TEST 17: names and hosts cannot forge lines of the log
+--- script
+my $lines = "\n2026/01/01 00:00:00 [warn] forged\r\e[31m";
+
+register("bad$lines", 'nonsense',
+         "down$lines", 'redis://127.0.0.1:1',
+         'host', 'redis://a%0a%0d2026%2f01%2f01 [warn] forged' =~ s/ /%20/gr,
+         'path', 'unix:/a%0a2026 [warn] forged' =~ s/ /%20/gr);
+del('api-user');
+ok(wait_for(sub { my $text = error_log_text();
+                  !grep { $text !~ /environment: $_/ } qw(bad down host path) }),
+   'all are in the log') or diag(error_log_text());
+my $text = error_log_text();
+unlike($text, qr/[\r\e]/, 'no control characters');
+is(scalar(grep { !/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#/ }
+          split /\n/, $text), 0, 'no lines of another form') or diag($text);
+
+
+
+=== TEST 18: errors are kept to their end, where they say what to do
+--- before
+$ENV{TEST_NGINX_DENIES} = fake(replies => {
+    TIME => '-DENIED ' . 'x' x 400 . " and this is the remedy\r\n" });
+--- script
+register('staging', "redis://127.0.0.1:$ENV{TEST_NGINX_DENIES}");
+my $answer = del('api-user');
+answer_is($answer, 'pending', pending(production => undef,
+                                      staging => 'unreachable'));
+like(receipt($answer, 'staging'), qr/DENIED x+ and this is the remedy"/,
+     'the receipt');
+like(error_log_text(), qr/DENIED x+ and this is the remedy while/, 'the log');

@@ -49,6 +49,26 @@ sub load_sample {
     redis_load('registry', $sample{registry});
 }
 
+sub remains {
+    my ($username) = @_;
+    return redis('registry', 'EXISTS',
+                 "{cred}:apinizer:credential:MyProject:$username");
+}
+
+# how many deletes it was asked for, with the script's text or without
+
+sub deletes {
+    my ($port) = @_;
+    return scalar grep { / \w+ 127\.0\.0\.1 (?:all|again)$/ } fake_log($port);
+}
+
+sub logged {
+    my ($regex) = @_;
+    return scalar(my @lines = error_log_text() =~ /$regex/g);
+}
+
+sub unanswered { !IO::Select->new($_[0])->can_read(0) }
+
 sub everything { [ map { contents($_) } qw(registry production staging) ] }
 
 # an answer to delete.lua: nested arrays, strings, and integers as ":1"
@@ -103,7 +123,7 @@ load_sample();
 recovers();
 is((my $n = () = error_log_text() =~ /\[error\].* redis is down: .*registry/g), 2,
    'said once each time');
-is(($n = () = error_log_text() =~ /redis is back, registry/g), 2,
+is(($n = () = error_log_text() =~ /\[notice\].* redis is back, registry/g), 2,
    'and when it was back');
 
 
@@ -403,8 +423,14 @@ cred_command_timeout  250ms;
 my ($worker) = nginx_workers();
 my $port = $ENV{TEST_NGINX_FAKE};
 
+# after a bad reply it is left alone for a while
+
 for my $name (sort keys %::Replies) {
-    my $answer = del($name =~ s/ /%20/gr);
+    my $answer;
+    ok(wait_for(sub {
+        $answer = del($name =~ s/ /%20/gr);
+        scalar asked($port, $name);
+    }), "$name: asked");
 
     # the operation is read before the environments
     delete $answer->{headers}{'cred-operation'}
@@ -413,6 +439,7 @@ for my $name (sort keys %::Replies) {
     answer_is($answer, $name, failure(503));
 }
 
+wait_for(sub { del('no%20fault:%20good')->{status} == 200 });
 answer_is(del("no%20fault:%20$_"), $_, deleted('production')) for qw(good rated);
 answer_is(del("no%20fault:%20empty"), 'empty', deleted());
 
@@ -521,16 +548,16 @@ production: XLEN {cred}:undeployments => 1
 
 
 
-=== TEST 13: both answers are lost: what was done is undeployed
+=== TEST 13: all answers are lost: what was done is undeployed
 --- before
-$ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] < 3 ? \"" : $_[1] });
+$ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] < 4 ? \"" : $_[1] });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_connect_timeout  300ms;
 cred_command_timeout  300ms;
 cred_retry_delay      100ms;
 --- script
-answer_is(del('api-user'), 'asked twice', failure(503));
+answer_is(del('api-user'), 'asked in vain', failure(503));
 is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:MyProject:api-user'),
    0, 'it was deleted');
 --- redis_check
@@ -573,3 +600,144 @@ redis_resume('registry');
 my $text = join '', <$load>;
 like($text, qr/8400 done.* 0 errored, 0 timeout/, 'all are answered');
 like($statuses->(), qr/^400:819\d 503:20\d$/, 'the others as usual');
+
+
+
+=== TEST 15: 503 means that nothing will be changed, whatever else was asked
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  100ms;
+cred_command_timeout  1s;
+cred_retry_delay      100ms;
+--- script
+# The retry asks all the time, so the connection ends before a delete's time is
+# up; the registry goes on as soon as there is an answer.
+
+my @moments = (0.1, 0.35, 0.6, 0.85);
+
+credential(['first', map { ("u$_", "next$_") } 0 .. $#moments]);
+answer_is(del('first'), 'connected', everywhere());
+
+for my $n (0 .. $#moments) {
+    redis_pause('registry');
+    select undef, undef, undef, $moments[$n];
+    answer_is(del("u$n"), "u$n", failure(503));
+    redis_resume('registry');
+    redis('registry', 'PING') for 1 .. 10;
+    recovers("next$n");
+    is(remains("u$n"), 1, 'it is still there');
+}
+
+is(scalar(grep { $_->{id} =~ /^u/ } audit()), 0, 'the audit has none of them');
+
+
+
+=== TEST 16: each location keeps its own time, and waits for no other
+--- config
+location ~ /quick { cred_delete apinizer; cred_command_timeout 500ms; }
+location ~ /slow  { cred_delete apinizer; cred_command_timeout 20s; }
+location ~ /api   { cred_delete apinizer; }
+--- script
+credential([qw(quick1 quick2 slow1 slow2)]);
+answer_is(del($_), $_, everywhere()) for qw(quick1 slow1);
+ok(settled(), 'settled');
+
+redis_pause('registry');
+my $slow = http_open();
+print $slow del_raw('slow2');
+answer_is(del('quick2'), 'the quick one is refused', failure(503));
+answer_is(del('api-user'), 'any other as well', failure(503));
+ok(unanswered($slow), 'the slow one waits');
+redis_resume('registry');
+answer_is(http_parse(http_read($slow)), 'and is done', everywhere());
+is(remains($_), 1, "$_ is still there") for qw(quick2 api-user);
+recovers('quick2');
+
+
+
+=== TEST 17: a lost answer is asked for once more when it can change nothing
+--- before
+$ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] < 3 ? \"" : $_[1] });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_connect_timeout  5s;
+cred_command_timeout  1s;
+--- script
+my $answer;
+answer_is($answer = del('api-user'), 'what was done is answered', everywhere());
+is(join(' ', map { $_->{operation} } audit()), operation($answer),
+   'the audit has it once');
+my @deadlines = map { (split / /)[-8] }
+                asked($ENV{TEST_NGINX_RELAY}, 'api-user');
+is(scalar(@deadlines), 4, 'asked three times, the first time with the script');
+like($deadlines[-1], qr/^\d{13}$/, 'a deadline');
+is($deadlines[-1], $deadlines[-2], 'the last time with that of before');
+
+
+
+=== TEST 18: it shakes hands, and then closes or is silent
+--- before
+my $closes = sub { \"" };
+my $close_all = { EVALSHA => $closes, EVAL => $closes };
+
+my $but_for_the_probe = sub {
+    return $_[2] eq '0' ? "-NOSCRIPT No matching script\r\n" : \"";
+};
+
+$ENV{TEST_NGINX_CLOSES} = fake(replies => $close_all);
+$ENV{TEST_NGINX_SILENT} = fake(replies => { EVALSHA => undef, EVAL => undef });
+$ENV{TEST_NGINX_FICKLE} = fake(replies => { EVALSHA => $but_for_the_probe });
+--- config
+location ~ /closes { cred_delete apinizer;
+                     cred_registry redis://127.0.0.1:$TEST_NGINX_CLOSES; }
+location ~ /silent { cred_delete apinizer;
+                     cred_registry redis://127.0.0.1:$TEST_NGINX_SILENT; }
+location ~ /fickle { cred_delete apinizer;
+                     cred_registry redis://127.0.0.1:$TEST_NGINX_FICKLE; }
+--- script
+my %ports = map { $_ => $ENV{"TEST_NGINX_\U$_"} } qw(closes silent fickle);
+
+my $connections = sub {
+    return scalar grep { $_ eq '(connected)' } fake_log($_[0]);
+};
+
+for my $name (sort keys %ports) {
+    my $port = $ports{$name};
+    answer_is(del($name), $name, failure(503));
+    ok(wait_for(sub { $connections->($port) > 4 }), 'it is tried again');
+
+    # no more of them get there, and none waits: the first was asked twice
+
+    if ($name ne 'fickle') {
+        answer_is(del($name), "$name, refused at once", failure(503))
+            for 1 .. 20;
+        cmp_ok(deletes($port), '<=', 2, 'none of them was sent');
+    }
+
+    is(logged(qr/\[error\].* redis is down: .*:$port\//), 1, 'said once');
+    is(logged(qr/redis is back.*:$port\//), 0, 'it is not back');
+}
+
+
+
+=== TEST 19: what it says, and while it does what
+--- before
+my $denied = '-DENIED ' . 'x' x 350 . " and this is the remedy\r\n";
+
+$ENV{TEST_NGINX_DENIES} = fake(replies => { TIME => $denied });
+$ENV{TEST_NGINX_MUTE} = fake(replies => { TIME => undef, AUTH => undef });
+--- config
+location ~ /denied   { cred_delete apinizer;
+                       cred_registry redis://127.0.0.1:$TEST_NGINX_DENIES; }
+location ~ /hands    { cred_delete apinizer;
+                       cred_registry redis://127.0.0.1:$TEST_NGINX_MUTE; }
+location ~ /password { cred_delete apinizer;
+                       cred_registry redis://:secret@127.0.0.1:$TEST_NGINX_MUTE; }
+--- script
+answer_is(del($_), $_, failure(503)) for qw(denied hands password);
+my ($denies, $mute) = @ENV{qw(TEST_NGINX_DENIES TEST_NGINX_MUTE)};
+ok(logged(qr/refused: DENIED x+ and this is the remedy while shaking hands/),
+   'to its end');
+ok(logged(qr/timed out while $_, registry, redis: "127.0.0.1:$mute/), $_)
+    for 'shaking hands', 'authenticating';
+is(logged(qr/secret/), 0, 'no password');

@@ -118,3 +118,16 @@ my @old = nginx_workers();
 nginx_reload();
 wait_for(sub { !grep { CredTest::HTTP::running($_) } @old });
 answer_is(del('api-user'), 'another password after a reload', failure(503));
+
+
+
+=== TEST 4: a host name that nobody knew when nginx started
+--- before
+$ENV{TEST_NGINX_DNS} = dns('redis.test' => '127.0.0.1');
+--- http_config
+cred_registry  redis://redis.test:$TEST_NGINX_REGISTRY_PORT;
+resolver       127.0.0.1:$TEST_NGINX_DNS;
+--- script
+like(error_log_text() . slurp(temp_dir() . '/nginx.log'),
+     qr/\[warn\].* it will be resolved at each connect in \S+:\d+/, 'a warning');
+answer_is(del('api-user'), 'by the resolver', everywhere());

@@ -183,3 +183,19 @@ staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 production: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 --- allow_log
 exited on signal 9
+
+
+
+=== TEST 8: told to leave, with work to do, is no reason for an alarm
+--- main_config
+worker_shutdown_timeout 200ms;
+--- script
+redis_pause('staging');
+my $sock = http_open();
+print $sock del_raw('api-user');
+ok(wait_for(sub { audit() == 1 }), 'under way');
+my @old = nginx_workers();
+ok(nginx_reload(), 'reloaded');
+ok(left(@old), 'has left');
+redis_resume('staging');
+unlike(error_log_text(), qr/\[error\].*redis is down/, 'nothing is down');

@@ -169,6 +169,7 @@ ngx_cred_uuid_explain(ngx_str_t *text, u_char *p)
     }
 
     start = s.data;
+    found = 0;
 
     for (g = 0; g < NGX_CRED_UUID_GROUPS - 1; g++) {
         found = hyphen[g] - start;

@@ -38,8 +38,13 @@ static void ngx_cred_delete_cut(ngx_str_t *name);
 static ngx_int_t ngx_cred_delete_id(u_char *hex);
 static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
 static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
+static void ngx_cred_delete_deadline(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
 static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_delete_unanswered(ngx_cred_delete_t *del);
+static void ngx_cred_delete_timer_handler(ngx_event_t *ev);
+static void ngx_cred_delete_unavailable(ngx_cred_delete_t *del);
 static ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_delete_word(ngx_cred_delete_t *del, ngx_str_t *word);
@@ -87,6 +92,8 @@ ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
      *     del->undeployments = NULL;
      *     del->held = 0;
      *     del->again = 0;
+     *     del->lost = 0;
+     *     del->last = 0;
      *     del->answered = 0;
      */
 
@@ -189,6 +196,7 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     del->command.shared = del->shared;
     del->command.args = del->args;
     del->command.nargs = arg - del->args;
+    del->command.prepare = ngx_cred_delete_deadline;
     del->command.handler = ngx_cred_delete_reply;
     del->command.data = del;
 
@@ -287,9 +295,6 @@ ngx_cred_delete_hash(ngx_str_t *token, u_char *hex)
 static ngx_int_t
 ngx_cred_delete_ask(ngx_cred_delete_t *del)
 {
-    uint64_t           now;
-    ngx_msec_t         timeout;
-    ngx_time_t        *tp;
     ngx_cred_redis_t  *redis;
 
     redis = ngx_cred_registry_redis(del->registry);
@@ -297,27 +302,34 @@ ngx_cred_delete_ask(ngx_cred_delete_t *del)
         return NGX_ERROR;
     }
 
-    now = ngx_cred_redis_time(redis);
+    return ngx_cred_redis_eval(redis, &del->command);
+}
 
-    if (now == 0) {
-        tp = ngx_timeofday();
-        now = (uint64_t) tp->sec * 1000 + tp->msec;
-    }
 
-    /*
-     * Once this side has given up it says that nothing was changed, so a
-     * registry that was stopped meanwhile must not run the script later.  What
-     * it begins just before the deadline is left time to come back.
-     */
+/*
+ * Once this side has given up it says that nothing was changed, so a registry
+ * that was stopped meanwhile must not run the script later.  What it begins
+ * just before the deadline is left time to come back.
+ */
+
+static void
+ngx_cred_delete_deadline(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command)
+{
+    ngx_msec_t          timeout;
+    ngx_cred_delete_t  *del;
+
+    del = command->data;
 
     timeout = del->registry->redis.command_timeout;
 
+    del->expires = ngx_current_msec + timeout;
+
     del->deadline->data = del->time;
     del->deadline->len = ngx_sprintf(del->time, "%uL",
-                                     now + timeout - timeout / 8)
+                                     ngx_cred_redis_time(redis)
+                                     + timeout - timeout / 8)
                          - del->time;
-
-    return ngx_cred_redis_eval(redis, &del->command);
 }
 
 
@@ -329,8 +341,11 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     ngx_cred_delete_t  *del;
 
     del = command->data;
+    rc = NGX_ERROR;
 
-    if (command->status == NGX_CRED_REDIS_OK) {
+    switch (command->status) {
+
+    case NGX_CRED_REDIS_OK:
         rc = ngx_cred_delete_parse(del, reply);
 
         if (rc == NGX_OK) {
@@ -339,20 +354,38 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
             return;
         }
 
-        /* asked again: the first of a call always has room */
+        if (rc == NGX_AGAIN) {
 
-        if (rc == NGX_BUSY
-            && (del->again
-                || ngx_current_msec - del->start
-                   < del->registry->redis.command_timeout)
-            && ngx_cred_delete_ask(del) == NGX_OK)
-        {
-            return;
+            /* too late for what was sent before, too */
+
+            del->lost = 0;
         }
 
-    } else {
-        rc = (command->status == NGX_CRED_REDIS_REFUSED) ? NGX_ERROR
-                                                         : NGX_AGAIN;
+        break;
+
+    case NGX_CRED_REDIS_BROKEN:
+    case NGX_CRED_REDIS_TIMEDOUT:
+        del->lost = 1;
+        rc = NGX_AGAIN;
+        break;
+
+    case NGX_CRED_REDIS_UNREACHABLE:
+        rc = NGX_AGAIN;
+        break;
+
+    default: /* NGX_CRED_REDIS_REFUSED */
+        break;
+    }
+
+    /* asked again: the first of a call always has room */
+
+    if (rc == NGX_BUSY
+        && (del->again
+            || ngx_current_msec - del->start
+               < del->registry->redis.command_timeout)
+        && ngx_cred_delete_ask(del) == NGX_OK)
+    {
+        return;
     }
 
     /*
@@ -372,6 +405,57 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
         }
     }
 
+    ngx_cred_delete_unanswered(del);
+}
+
+
+/*
+ * What was sent and not answered may still be done until its deadline.  After
+ * that it is asked for a last time, with that deadline: the script does nothing
+ * then but to tell what was done.
+ */
+
+static void
+ngx_cred_delete_unanswered(ngx_cred_delete_t *del)
+{
+    ngx_msec_int_t  left;
+
+    if (!del->lost || del->last || del->handler == NULL
+        || del->check->data != ngx_cred_delete_again.data)
+    {
+        ngx_cred_delete_unavailable(del);
+        return;
+    }
+
+    del->last = 1;
+    del->command.prepare = NULL;
+
+    left = (ngx_msec_int_t) (del->expires - ngx_current_msec);
+
+    del->timer.handler = ngx_cred_delete_timer_handler;
+    del->timer.data = del;
+    del->timer.log = ngx_cycle->log;
+
+    ngx_add_timer(&del->timer, (ngx_msec_t) ngx_max(left, 1));
+}
+
+
+static void
+ngx_cred_delete_timer_handler(ngx_event_t *ev)
+{
+    ngx_cred_delete_t  *del;
+
+    del = ev->data;
+
+    if (ngx_cred_delete_ask(del) != NGX_OK) {
+        ngx_cred_delete_unavailable(del);
+    }
+}
+
+
+static void
+ngx_cred_delete_unavailable(ngx_cred_delete_t *del)
+{
     del->outcome.result = NGX_CRED_UNAVAILABLE;
     del->outcome.registry_time = ngx_current_msec - del->start;
 

@@ -40,8 +40,11 @@ struct ngx_cred_delete_s {
 
     ngx_cred_outcome_t           outcome;
     ngx_msec_t                   start;
+    ngx_msec_t                   expires;       /* the last deadline that the
+                                                   registry was given has passed
+                                                   by its clock, too */
     ngx_msec_t                   cascade_start;
-    ngx_event_t                  timer;         /* of the cascade */
+    ngx_event_t                  timer;         /* of this, of the cascade */
 
     ngx_cred_undeployment_t     *undeployments;
     ngx_uint_t                   nundeployments;
@@ -55,6 +58,8 @@ struct ngx_cred_delete_s {
     u_char                       time[NGX_INT64_LEN];
 
     unsigned                     again:1;       /* asked twice */
+    unsigned                     lost:1;        /* sent, and not answered */
+    unsigned                     last:1;        /* only asked what was done */
     unsigned                     answered:1;
 };
 

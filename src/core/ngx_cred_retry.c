@@ -14,6 +14,7 @@
 
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
 #define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
+#define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
 
 
 /* how an environment is treated by a claim */
@@ -80,6 +81,8 @@ static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
     ngx_cred_retry_t *retry, ngx_str_t *name);
+static ngx_str_t *ngx_cred_retry_name(
+    ngx_cred_retry_environment_t *environment);
 static void ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_uint_t dropped);
 static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
@@ -490,33 +493,43 @@ ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
 }
 
 
-/* once when it begins, and when what is pending there is given up at last */
+/* as logs may have it; valid until the next call */
 
-static void
-ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
-    ngx_cred_retry_environment_t *environment, ngx_uint_t dropped)
+static ngx_str_t *
+ngx_cred_retry_name(ngx_cred_retry_environment_t *environment)
 {
-    u_char     buf[NGX_CRED_NAME_LEN];
-    ngx_str_t  name;
+    static u_char     buf[NGX_CRED_RETRY_NAME_LEN];
+    static ngx_str_t  name;
 
     name.data = buf;
     name.len = ngx_cred_redis_printable(buf, buf + sizeof(buf),
                                         &environment->sn.str)
                - buf;
 
+    return &name;
+}
+
+
+/* once when it begins, and when what is pending there is given up at last */
+
+static void
+ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_uint_t dropped)
+{
     environment->down = 0;
 
     if (dropped) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "environment: %V: not registered for long, "
                       "%ui pending undeployments are dropped",
-                      &name, dropped);
+                      ngx_cred_retry_name(environment), dropped);
 
     } else if (!environment->warned) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "environment: %V: not registered any more, what is "
                       "pending there is kept for %M seconds",
-                      &name, retry->registry->unregistered_delay / 1000);
+                      ngx_cred_retry_name(environment),
+                      retry->registry->unregistered_delay / 1000);
     }
 
     environment->warned = 1;
@@ -549,8 +562,8 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     down = (redis == NULL || ngx_cred_redis_down(redis));
 
     if (redis == NULL && !environment->down) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "environment: %V: %s", &environment->sn.str, err);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "environment: %V: %s",
+                      ngx_cred_retry_name(environment), err);
     }
 
     if (environment->down && !down) {

@@ -12,7 +12,7 @@
 #include <ngx_cred_undeployment.h>
 
 
-#define NGX_CRED_UNDEPLOY_ERROR_LEN  256   /* of an error in a receipt */
+#define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
 
 
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,

@@ -27,6 +27,15 @@ typedef struct {
 } ngx_http_cred_main_conf_t;
 
 
+/* a host name in "cred_registry" that was not known when nginx started */
+
+typedef struct {
+    char                       *err;
+    ngx_str_t                   at;            /* FILE:LINE of the directive */
+    ngx_uint_t                  warned;        /* unsigned  warned:1; */
+} ngx_http_cred_unresolved_t;
+
+
 typedef struct {
     ngx_array_t                *apis;          /* ngx_cred_api_t *; NULL: off */
     ngx_uint_t                  methods;       /* of all of them */
@@ -39,6 +48,7 @@ typedef struct {
     ngx_cred_redis_url_t       *url;
     ngx_addr_t                 *addrs;
     ngx_uint_t                  naddrs;
+    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
     ngx_str_t                   password;      /* from a file */
     ngx_str_t                   prefix;
     ngx_msec_t                  connect_timeout;
@@ -109,6 +119,9 @@ ngx_uint_t ngx_http_cred_retries(ngx_array_t *registries,
     ngx_cred_registry_t *registry);
 
 ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
+
+/* writes FILE:LINE of the directive at hand; NGX_ERROR if there is no memory */
+ngx_int_t ngx_http_cred_directive_at(ngx_conf_t *cf, ngx_str_t *at);
 
 /* adds the variables; the configuration calls it */
 ngx_int_t ngx_http_cred_add_variables(ngx_conf_t *cf);

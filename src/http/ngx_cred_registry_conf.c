@@ -19,8 +19,12 @@
 
 static char *ngx_http_cred_registry_addrs(ngx_conf_t *cf,
     ngx_http_cred_loc_conf_t *clcf);
+static char *ngx_http_cred_unresolved(ngx_conf_t *cf,
+    ngx_http_cred_loc_conf_t *clcf, char *err);
 static char *ngx_http_cred_password_file(ngx_conf_t *cf,
     ngx_http_cred_loc_conf_t *clcf, ngx_str_t *path);
+static ngx_int_t ngx_http_cred_resolvable(ngx_conf_t *cf,
+    ngx_http_cred_loc_conf_t *clcf, ngx_resolver_t *resolver);
 static ngx_uint_t ngx_http_cred_same_registry(ngx_cred_registry_t *one,
     ngx_cred_registry_t *two);
 
@@ -114,16 +118,70 @@ ngx_http_cred_registry_addrs(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     u.default_port = clcf->url->port;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in the registry \"%V\"",
-                           u.err ? u.err : "no memory", &clcf->url->name);
-        return NGX_CONF_ERROR;
+        return ngx_http_cred_unresolved(cf, clcf, u.err);
     }
 
     clcf->addrs = u.addrs;
     clcf->naddrs = u.naddrs;
 
     return NGX_CONF_OK;
+}
+
+
+/* whether there is a "resolver" is known when the levels are merged */
+
+static char *
+ngx_http_cred_unresolved(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
+    char *err)
+{
+    ngx_http_cred_unresolved_t  *unresolved;
+
+    unresolved = ngx_pcalloc(cf->pool, sizeof(ngx_http_cred_unresolved_t));
+
+    if (unresolved == NULL
+        || ngx_http_cred_directive_at(cf, &unresolved->at) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    unresolved->err = err ? err : "no memory";
+
+    clcf->unresolved = unresolved;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_resolvable(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
+    ngx_resolver_t *resolver)
+{
+    ngx_http_cred_unresolved_t  *unresolved;
+
+    unresolved = clcf->unresolved;
+
+    if (unresolved == NULL) {
+        return NGX_OK;
+    }
+
+    if (resolver == NULL || resolver->connections.nelts == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "%s in the registry \"%V\", and there is no \"resolver\" "
+                      "to ask for it later in %V",
+                      unresolved->err, &clcf->url->name, &unresolved->at);
+        return NGX_ERROR;
+    }
+
+    if (!unresolved->warned) {
+        unresolved->warned = 1;
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "%s in the registry \"%V\", it will be resolved at each "
+                      "connect in %V",
+                      unresolved->err, &clcf->url->name, &unresolved->at);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -203,6 +261,10 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
 
     core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
+
+    if (ngx_http_cred_resolvable(cf, clcf, core->resolver) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     ngx_memzero(&set, sizeof(ngx_cred_registry_t));
 
@@ -323,4 +385,23 @@ ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two)
     return one->len == two->len
            && (one->len == 0
                || ngx_memcmp(one->data, two->data, one->len) == 0);
+}
+
+
+ngx_int_t
+ngx_http_cred_directive_at(ngx_conf_t *cf, ngx_str_t *at)
+{
+    ngx_str_t  *file;
+
+    file = &cf->conf_file->file.name;
+
+    at->data = ngx_pnalloc(cf->pool, file->len + 1 + NGX_INT_T_LEN);
+    if (at->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    at->len = ngx_sprintf(at->data, "%V:%ui", file, cf->conf_file->line)
+              - at->data;
+
+    return NGX_OK;
 }

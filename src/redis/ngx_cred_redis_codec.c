@@ -40,6 +40,11 @@ static void *ngx_cred_redis_codec_integer(const redisReadTask *task,
     long long n);
 static void *ngx_cred_redis_codec_nil(const redisReadTask *task);
 static void ngx_cred_redis_codec_free(void *reply);
+#if (HIREDIS_MAJOR >= 1)
+static void *ngx_cred_redis_codec_double(const redisReadTask *task,
+    double value, char *data, size_t len);
+static void *ngx_cred_redis_codec_bool(const redisReadTask *task, int value);
+#endif
 static ngx_cred_redis_reply_t *ngx_cred_redis_codec_reply(
     const redisReadTask *task, ngx_uint_t type);
 static u_char *ngx_cred_redis_codec_length(u_char *p, u_char type, size_t n);
@@ -57,7 +62,11 @@ static redisReplyObjectFunctions  ngx_cred_redis_codec_functions = {
     .createArray = ngx_cred_redis_codec_array,
     .createInteger = ngx_cred_redis_codec_integer,
     .createNil = ngx_cred_redis_codec_nil,
-    .freeObject = ngx_cred_redis_codec_free
+    .freeObject = ngx_cred_redis_codec_free,
+#if (HIREDIS_MAJOR >= 1)
+    .createDouble = ngx_cred_redis_codec_double,
+    .createBool = ngx_cred_redis_codec_bool
+#endif
 };
 
 
@@ -259,8 +268,8 @@ ngx_cred_redis_codec_array(const redisReadTask *task,
     }
 
     reply->nelts = nelts;
-    reply->elts = ngx_palloc(codec->pool,
-                             (nelts + 1) * sizeof(ngx_cred_redis_reply_t *));
+    reply->elts = ngx_pcalloc(codec->pool,
+                              (nelts + 1) * sizeof(ngx_cred_redis_reply_t *));
     if (reply->elts == NULL) {
         return NULL;
     }
@@ -297,6 +306,37 @@ ngx_cred_redis_codec_free(void *reply)
 {
     /* replies go with the pool */
 }
+
+
+#if (HIREDIS_MAJOR >= 1)
+
+/* RESP3, in whose place hiredis has a number that is no reply otherwise */
+
+static void *
+ngx_cred_redis_codec_double(const redisReadTask *task, double value,
+    char *data, size_t len)
+{
+    ngx_cred_redis_codec_t  *codec;
+
+    codec = task->privdata;
+    codec->error = "reply of an unknown type";
+
+    return NULL;
+}
+
+
+static void *
+ngx_cred_redis_codec_bool(const redisReadTask *task, int value)
+{
+    ngx_cred_redis_codec_t  *codec;
+
+    codec = task->privdata;
+    codec->error = "reply of an unknown type";
+
+    return NULL;
+}
+
+#endif
 
 
 static ngx_cred_redis_reply_t *

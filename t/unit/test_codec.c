@@ -179,6 +179,33 @@ test_refused(void)
 }
 
 
+/* which hiredis 1.x takes for replies, and 0.14 does not */
+
+static void
+test_resp3(void)
+{
+    ngx_uint_t   i;
+    const char  *name;
+
+    static const char  *scalars[] = {
+        ",1.5\r\n", ",inf\r\n", ",nan\r\n", "#t\r\n", "#f\r\n", "(123\r\n",
+        "=7\r\ntxt:abc\r\n", "%1\r\n+a\r\n+b\r\n", "~1\r\n+a\r\n",
+        ">1\r\n+a\r\n", NULL
+    };
+
+    for (i = 0; scalars[i]; i++) {
+        name = (char *) unit_format("RESP3, %ui%Z", i)->data;
+
+        test_decode(unit_format("%s", scalars[i]), unit_string("refused"),
+                    name);
+        test_decode(unit_format("*3\r\n:1\r\n*0\r\n%s", scalars[i]),
+                    unit_string("refused"), name);
+        test_decode(unit_format("*2\r\n*2\r\n:1\r\n%s:2\r\n", scalars[i]),
+                    unit_string("refused"), name);
+    }
+}
+
+
 static ngx_str_t *
 repeat(const char *text, ngx_uint_t n)
 {
@@ -408,6 +435,7 @@ main(void)
 
     test_replies();
     test_refused();
+    test_resp3();
     test_bounds();
     test_append();
 
