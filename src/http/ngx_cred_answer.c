@@ -11,8 +11,6 @@
 #include <ngx_cred_http.h>
 
 
-static ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
@@ -60,7 +58,7 @@ ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 
 /* the log phase comes after the end of the operation */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 {
     ctx->result = ngx_cred_result_name(outcome->result);

@@ -87,6 +87,13 @@ ngx_int_t ngx_http_cred_handler(ngx_http_request_t *r);
 ngx_http_cred_ctx_t *ngx_http_cred_get_ctx(ngx_http_request_t *r);
 
 /*
+ * Keeps what the variables need of an outcome, in the request's memory; NGX_OK
+ * or NGX_ERROR.
+ */
+ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
+
+/*
  * Sends the answer for an outcome, and keeps what the variables need.  Returns
  * a code for ngx_http_finalize_request().
  */
