@@ -46,7 +46,8 @@ typedef enum {
     NGX_CRED_PENDING = 0,
     NGX_CRED_UNDEPLOYED,
     NGX_CRED_NOT_DEPLOYED,      /* was not there: success as well */
-    NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays */
+    NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays: no success,
+                                   and not retried */
     NGX_CRED_UNREGISTERED,      /* the environment is no longer registered */
     NGX_CRED_NSTATES
 } ngx_cred_state_e;
@@ -117,6 +118,8 @@ typedef struct {
     ngx_cred_receipt_t         *receipts;   /* sorted by name */
     ngx_uint_t                  nreceipts;
     ngx_uint_t                  npending;
+    ngx_uint_t                  nnot_deployed;
+    ngx_uint_t                  nsuperseded;
 
     ngx_int_t                   rate_limit;
     ngx_int_t                   rate_remaining;

@@ -15,8 +15,8 @@ static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
-static ngx_int_t ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome);
+static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
+    ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
 static ngx_int_t ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
     ngx_str_t *value);
 static ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
@@ -26,6 +26,7 @@ static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
 static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
 static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
+static ngx_str_t  ngx_http_cred_superseded = ngx_string("Cred-Superseded");
 static ngx_str_t  ngx_http_cred_content_type = ngx_string("Content-Type");
 
 
@@ -64,6 +65,8 @@ ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
     ctx->result = ngx_cred_result_name(outcome->result);
     ctx->environments = outcome->nreceipts;
     ctx->pending = outcome->npending;
+    ctx->not_deployed = outcome->nnot_deployed;
+    ctx->superseded = outcome->nsuperseded;
     ctx->registry_time = outcome->registry_time;
     ctx->cascade_time = outcome->cascade_time;
 
@@ -155,17 +158,28 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
         return NGX_ERROR;
     }
 
-    if (outcome->npending) {
-        return ngx_http_cred_pending_header(ctx, outcome);
+    if (outcome->npending
+        && ngx_http_cred_names_header(r, &ngx_http_cred_pending, outcome,
+                                      NGX_CRED_PENDING)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (outcome->nsuperseded) {
+        return ngx_http_cred_names_header(r, &ngx_http_cred_superseded,
+                                          outcome, NGX_CRED_SUPERSEDED);
     }
 
     return NGX_OK;
 }
 
 
+/* the environments in this state */
+
 static ngx_int_t
-ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome)
+ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
+    ngx_cred_outcome_t *outcome, ngx_cred_state_e state)
 {
     u_char              *p;
     size_t               len;
@@ -180,7 +194,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
         len += 3 * receipt[i].name.len + 1;
     }
 
-    p = ngx_pnalloc(ctx->request->pool, len);
+    p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -189,7 +203,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
 
     for (i = 0; i < outcome->nreceipts; i++) {
 
-        if (receipt[i].state != NGX_CRED_PENDING) {
+        if (receipt[i].state != state) {
             continue;
         }
 
@@ -204,7 +218,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
 
     value.len = p - value.data;
 
-    return ngx_http_cred_header(ctx->request, &ngx_http_cred_pending, &value);
+    return ngx_http_cred_header(r, key, &value);
 }
 
 

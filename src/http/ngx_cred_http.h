@@ -69,6 +69,8 @@ typedef struct {
     ngx_str_t                   operation;
     ngx_uint_t                  environments;
     ngx_uint_t                  pending;
+    ngx_uint_t                  not_deployed;
+    ngx_uint_t                  superseded;
     ngx_msec_int_t              registry_time; /* -1: none */
     ngx_msec_int_t              cascade_time;
 } ngx_http_cred_ctx_t;
