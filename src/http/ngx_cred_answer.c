@@ -15,6 +15,9 @@ static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
+    ngx_cred_answer_t *answer);
+static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
     ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
 static ngx_int_t ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
@@ -27,7 +30,7 @@ static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
 static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
 static ngx_str_t  ngx_http_cred_superseded = ngx_string("Cred-Superseded");
-static ngx_str_t  ngx_http_cred_content_type = ngx_string("Content-Type");
+static ngx_str_t  ngx_http_cred_type = ngx_string("Content-Type");
 
 
 ngx_int_t
@@ -115,28 +118,16 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
     r = ctx->request;
 
-    if (answer->content_type.len) {
-
-        if (answer->status == NGX_HTTP_NO_CONTENT) {
-
-            /* the header filter drops the field of its own */
-
-            if (ngx_http_cred_header(r, &ngx_http_cred_content_type,
-                                     &answer->content_type)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-        } else {
-            r->headers_out.content_type = answer->content_type;
-            r->headers_out.content_type_len = answer->content_type.len;
-        }
+    if (answer->content_type.len
+        && ngx_http_cred_content_type(r, answer) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_cred_header(r, &ngx_http_cred_cache_control,
                              &ngx_http_cred_no_store)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_http_cred_no_expires(r) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -170,6 +161,79 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
         return ngx_http_cred_names_header(r, &ngx_http_cred_superseded,
                                           outcome, NGX_CRED_SUPERSEDED);
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_content_type(ngx_http_request_t *r, ngx_cred_answer_t *answer)
+{
+    u_char     *p, *last;
+    ngx_str_t  *type;
+
+    type = &answer->content_type;
+
+    if (answer->status == NGX_HTTP_NO_CONTENT) {
+
+        /* the header filter drops the field of its own */
+
+        return ngx_http_cred_header(r, &ngx_http_cred_type, type);
+    }
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+
+    /* "charset" adds none then, "gzip_types" compares what is before it */
+
+    last = type->data + type->len;
+    p = ngx_strlchr(type->data, last, ';');
+
+    if (p) {
+        r->headers_out.content_type_len = p - type->data;
+
+        r->headers_out.charset.data = p + sizeof(";charset=") - 1;
+        r->headers_out.charset.len = last - r->headers_out.charset.data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* "expires" writes its fields into these, which are not sent */
+
+static ngx_int_t
+ngx_http_cred_no_expires(ngx_http_request_t *r)
+{
+    ngx_table_elt_t   *h;
+#if (nginx_version < 1023000)
+    ngx_table_elt_t  **cc;
+#endif
+
+    h = ngx_pcalloc(r->pool, 2 * sizeof(ngx_table_elt_t));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.expires = &h[0];
+
+#if (nginx_version < 1023000)
+
+    if (ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
+                       sizeof(ngx_table_elt_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cc = ngx_array_push(&r->headers_out.cache_control);
+    *cc = &h[1];
+
+#else
+
+    r->headers_out.cache_control = &h[1];
+
+#endif
 
     return NGX_OK;
 }
