@@ -208,7 +208,8 @@ ok(wait_for(sub {
     redis('registry', 'EXISTS', '{cred}:pending:staging',
           '{cred}:pending:production') == 0;
 }), 'they go on');
-answer_is(del('four'), 'as before', everywhere());
+answer_is(del('four'), 'as before, but for what a restart took',
+          pending(production => undef, staging => 'absent'));
 --- redis_check
 EXISTS {cred}:pending => 0
 
@@ -249,7 +250,8 @@ answer_is(del('api-user'), 'nothing is pending', failure(400, 'api-user'));
 HSET {cred}:apinizer:credential:MyProject:api-user revision 8
 --- script
 my $answer = del('api-user');
-answer_is($answer, 'the answer', everywhere());
+answer_is($answer, 'the answer',
+          pending(production => 'superseded', staging => undef));
 my $receipt;
 ok(wait_for(sub {
     $receipt = redis('registry', 'HGET',
@@ -295,3 +297,45 @@ answer_is(del(undef, path => '/apiops/projects/MyProject/credentials/a'),
           'without', everywhere());
 answer_is(del(undef, path => '/apiops/projects/MyProject/credentials/b/?x=/'),
           'with arguments', everywhere());
+
+
+
+=== TEST 14: where it was not deployed, where a newer one stays, what is pending
+--- script
+redis('registry', 'HSET', '{cred}:environments', $_, 'nonsense')
+    for 'z', '%,';
+credential(['one', 'two']);
+redis($_, 'FLUSHALL') for qw(production staging);
+credential('two', qw(production staging));
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:two',
+      'revision', 2);
+my $answer = del('one');
+like($answer->{body}, qr/"message":"Undeployment is pending in 2 of 4 /,
+     'pending ones come first');
+like($answer->{body}, qr/"$_","success":true,"message":"Was not deployed"/,
+     "not in $_") for qw(production staging);
+$answer = del('two');
+like($answer->{body}, qr/"message":"Undeployment is pending in 2 of 4 /,
+     'also before a newer one');
+is($answer->{headers}{'cred-pending'}, '%25%2C,z', 'Cred-Pending');
+is($answer->{headers}{'cred-superseded'}, 'staging', 'Cred-Superseded');
+
+redis('registry', 'HDEL', '{cred}:environments', 'z', '%,');
+credential(['three', 'four'], 'registry');
+credential(['four'], 'production');
+answer_is(del('three'), 'in none of them',
+          pending(production => 'absent', staging => 'absent'));
+answer_is(del('four'), 'in one of them',
+          pending(production => undef, staging => 'absent'));
+
+credential('five');
+redis('registry', 'HSET', '{cred}:environments', 'a,b',
+      redis_url('staging') . '?db=1');
+redis('staging', 'EVAL', "redis.call('SELECT', 1) redis.call('HSET', KEYS[1], "
+      . "'revision', 9)", 1, '{cred}:apinizer:credential:MyProject:five');
+redis($_, 'HSET', '{cred}:apinizer:credential:MyProject:five', 'revision', 9)
+    for qw(production);
+my ($status, $headers, $body) = pending('a,b' => 'superseded',
+    production => 'superseded', staging => undef);
+$headers->{'Cred-Superseded'} = 'a%2Cb,production';
+answer_is(del('five'), 'names are encoded', $status, $headers, $body);

@@ -516,3 +516,53 @@ for my $name (names()) {
 
     is(left('registry', $name), '1 1 1', "$name: untouched");
 }
+
+
+
+=== TEST 13: a newer copy stays in an environment: said by each of them
+--- script
+redis_load('registry', registered() . environments());
+redis_load($_, deployed(3)) for qw(production staging);
+
+for my $name (names()) {
+    my ($scope, $id) = @{ api($name) }{qw(scope id)};
+    redis('staging', 'HSET', "{cred}:$name:credential:$scope:$id",
+          'revision', 4);
+    my $got = request($name, "$name-token");
+    is($got->{status}, api($name)->{done}, "$name: deleted");
+    is($got->{headers}{'cred-superseded'}, 'staging', "$name: Cred-Superseded");
+    ok(!exists $got->{headers}{'cred-pending'}, "$name: nothing is pending");
+}
+
+
+
+=== TEST 14: expires, charset and gzip of the location
+--- config
+location / {
+    cred_registry    $TEST_NGINX_REGISTRY;
+    cred_delete      apinizer iam deepset thousandeyes alloy;
+    expires          1d;
+    charset          utf-8;
+    charset_types    *;
+    gzip             on;
+    gzip_types       application/json;
+    gzip_min_length  1;
+}
+--- script
+redis_load('registry', registered());
+
+for my $name (names()) {
+    for my $token ("$name-token", "$name-token", 'nobody') {
+        my $api = api($name);
+        my $got = call(@{ $api->{request} },
+                       [$api->{token}->($token), 'Accept-Encoding: gzip'], '');
+        my $headers = $got->{headers};
+        my $what = "$name: $got->{status}";
+        is($headers->{'cache-control'}, 'no-store', "$what: Cache-Control");
+        ok(!exists $headers->{expires}, "$what: no Expires");
+        next if $got->{status} == 204;
+        like($headers->{'content-type'},
+             qr{^application/json;[ ]?charset=utf-8$}i, "$what: charset, once");
+        is($headers->{'content-encoding'}, 'gzip', "$what: gzip");
+    }
+}

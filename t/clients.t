@@ -23,6 +23,31 @@ sub on {
     return http_parse(http_read($sock));
 }
 
+# a backend that accepts, and answers when it is told to
+
+sub slow_start {
+    $::slow = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+        or die "listen: $!";
+    $ENV{TEST_NGINX_SLOW} = $::slow->sockport;
+}
+
+sub slow_accept {
+    my ($n) = @_;
+    for (1 .. $n // 1) {
+        IO::Select->new($::slow)->can_read(5) or return;
+        push @::held, scalar $::slow->accept;
+    }
+    return 1;
+}
+
+sub slow_answer {
+    for my $sock (splice @::held) {
+        1 until read_line($sock) eq "\r\n";
+        print $sock "HTTP/1.0 200 OK\r\n\r\nfine";
+    }
+    return 1;
+}
+
 # each of them was deleted and undeployed, once
 
 sub once {
@@ -263,3 +288,182 @@ print $sock del_raw('api-user');
 shutdown $sock, 1;
 http_read($sock);
 once('api-user');
+
+
+
+=== TEST 11: an action that follows a client which is gone has the request
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+log_format     cred  '$pid $upstream_status $cred_id $cred_result';
+access_log     $TEST_NGINX_DIR/cred.log  cred;
+--- before
+slow_start();
+--- config
+listen       $TEST_NGINX_H2_PORT http2;
+
+location /apiops/ { cred_delete apinizer; post_action /done; }
+location = /done  { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_SLOW; }
+
+location ~ /named { cred_delete apinizer; post_action @done; }
+location @done    { cred_delete apinizer;
+                    proxy_pass http://127.0.0.1:$TEST_NGINX_SLOW; }
+--- script
+answer_is(del('api-user'), 'connected', everywhere());
+ok(slow_accept() && slow_answer(), 'the action that follows an answer');
+ok(settled(), 'settled');
+credential(['valid', 'body', 'named', 'reset', 'cascade', 'late']);
+
+my $gone = sub {
+    my ($name, $raw, %args) = @_;
+
+    redis_pause($_) for @{ $args{paused} };
+    my $sock = http_open();
+    print $sock $raw;
+    ok(wait_for($args{until}), "$name: under way") if $args{until};
+    $args{then} ? print $sock $args{then} : close $sock;
+
+    ok(slow_accept(), "$name: the action begins");
+    redis_resume($_) for @{ $args{paused} };
+    ok(wait_for($args{done}) && settled(), "$name: the delete ends");
+    my $line = qr/^200 \S+ $args{result}$/m;
+    unlike(cred_log(), $line, "$name: the action goes on");
+    ok(slow_answer(), "$name: and is answered");
+    ok(wait_for(sub { cred_log() =~ $line }), "$name: the log has both")
+        or diag(cred_log());
+    truncate temp_dir() . '/cred.log', 0;
+};
+
+my $audited = sub {
+    my ($id) = @_;
+    return sub { grep { $_->{id} eq $id }
+                 audit(), audit('{cred}:audit:unauthorized') };
+};
+
+truncate temp_dir() . '/cred.log', 0;
+
+my $path = path('unknown');
+$gone->('unknown token', "DELETE $path HTTP/1.1\r\nHost: a\r\n"
+                         . "Authorization: Bearer nobody\r\n\r\n",
+        paused => ['registry'], result => 'unauthorized',
+        done => $audited->('unknown'));
+
+$gone->('valid token', del_raw('valid'), paused => ['registry'],
+        result => 'deleted', done => $audited->('valid'));
+
+$gone->('a body in pieces', del_raw('body', 'Transfer-Encoding: chunked')
+                            . "3\r\nabc\r\n", then => "nonsense\r\n",
+        paused => ['staging'], until => $audited->('body'), result => 'deleted',
+        done => $audited->('body'));
+
+$gone->('a named location', del_raw('named') =~ s{/named/}{/named/}r,
+        paused => ['registry'], result => 'deleted',
+        done => $audited->('named'));
+
+$gone->('environments', del_raw('cascade'), paused => ['staging'],
+        until => $audited->('cascade'), result => 'deleted',
+        done => $audited->('cascade'));
+
+redis_pause('registry');
+my $url = "http://127.0.0.1:$ENV{TEST_NGINX_H2_PORT}" . path('reset');
+system("nghttp -t1 -H':method: DELETE' -H'Authorization: Bearer TOKEN' $url"
+       . ' > /dev/null 2>&1');
+ok(slow_accept(), 'HTTP/2: the action begins');
+redis_resume('registry');
+ok(wait_for($audited->('reset')) && settled(), 'HTTP/2: the delete ends');
+ok(slow_answer(), 'HTTP/2: and is answered');
+ok(wait_for(sub { cred_log() =~ /^200 reset deleted$/m }), 'HTTP/2: the log');
+
+# the action ends first
+
+redis_pause('registry');
+my $sock = http_open();
+print $sock del_raw('late');
+close $sock;
+ok(slow_accept() && slow_answer(), 'an action that ends first');
+ok(wait_for(sub { cred_log() =~ /^200 late -$/m }), 'is logged');
+redis_resume('registry');
+once(qw(api-user valid body named reset cascade late));
+
+
+
+=== TEST 12: the same with a body that is read
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+cred_command_timeout  20s;
+log_format  cred  '$pid $upstream_status $cred_id $cred_result';
+access_log  $TEST_NGINX_DIR/cred.log  cred;
+--- before
+slow_start();
+--- config
+location /credentials/ {
+    cred_delete          thousandeyes;
+    post_action          /done;
+    client_body_timeout  200ms;
+}
+
+location = /done { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_SLOW; }
+--- script
+my $post = sub {
+    return "POST /credentials/$_[0]/delete HTTP/1.1\r\nHost: localhost\r\n"
+           . "Authorization: Bearer nobody\r\n$_[1]";
+};
+
+redis_pause('registry');
+
+my @socks = map { http_open() } 1 .. 3;
+print { $socks[0] } $post->(1, "Content-Length: 2\r\n\r\n{}");
+print { $socks[1] } $post->(2, "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+                               . "0\r\n\r\n");
+print { $socks[2] } $post->(3, "Content-Length: 3\r\n\r\n{");
+ok(slow_accept(), 'a body that is late');
+close $_ for @socks;
+ok(slow_accept(2), 'the actions begin');
+
+my $n = sub { my ($line) = @_; scalar(() = cred_log() =~ /^$line$/mg) };
+
+my $asked = sub {
+    my @entries = audit('{cred}:audit:unauthorized');
+    return join(' ', sort map { $_->{id} } @entries) eq '1 2';
+};
+
+redis_resume('registry');
+ok(wait_for($asked), 'the deletes end');
+is(cred_log(), '', 'the actions go on');
+ok(slow_answer(), 'and are answered');
+ok(wait_for(sub { 2 == $n->('200 [12] unauthorized') }), 'the log has both')
+    or diag(cred_log());
+is($n->('200 3 -'), 1, 'never asked');
+
+
+
+=== TEST 13: other ends of a body, which redirect before anything is asked
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+log_format  cred  '$pid $status $uri $cred_id $cred_result';
+access_log  $TEST_NGINX_DIR/cred.log  cred;
+--- config
+location /credentials/ {
+    cred_delete           thousandeyes;
+    client_max_body_size  600;
+    client_body_timeout   200ms;
+    error_page            400 408 413 = @other;
+}
+
+location @other { cred_delete thousandeyes; return 202 other; }
+--- script
+my $send = sub {
+    my $sock = http_open();
+    print $sock "POST /credentials/1/delete HTTP/1.1\r\nHost: localhost\r\n"
+                . "Authorization: Bearer nobody\r\n$_[0]";
+    shutdown $sock, 1 if $_[1];
+    return http_parse(http_read($sock));
+};
+
+my $chunked = "Transfer-Encoding: chunked\r\n\r\n";
+is($send->("${chunked}3e8\r\n" . 'x' x 1000)->{body}, 'other', 'too large');
+is($send->("${chunked}nonsense\r\n")->{body}, 'other', 'no chunks');
+is($send->("${chunked}1\r\n")->{text}, '', 'too late');
+$send->("${chunked}1\r\n", 1);
+ok(wait_for(sub { 4 == (() = cred_log() =~ /\n/g) }), 'all are logged');
+is(redis('registry', 'EXISTS', '{cred}:audit:unauthorized'), 0,
+   'nothing was asked');

@@ -193,3 +193,27 @@ return all
 END
 like($receipts, qr/invalid port/, 'receipts');
 unlike($receipts, qr/TOKEN|PASSWORD/, 'nor in receipts');
+
+
+
+=== TEST 6: environments where it was not deployed, and where a newer one stays
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+log_format     cred  '$cred_result $cred_environments '
+                     '$cred_environments_pending '
+                     '$cred_environments_not_deployed '
+                     '$cred_environments_superseded';
+access_log     $TEST_NGINX_DIR/counts.log  cred;
+--- config
+location /apiops/ { cred_delete apinizer; }
+--- script
+credential('one', 'registry');
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:one',
+      'revision', 2);
+del('one');
+del('one', token => 'nobody');
+del('api-user');
+ok(wait_for(sub {
+    slurp(temp_dir() . '/counts.log') eq "deleted 2 0 1 1\n"
+        . "unauthorized - - - -\ndeleted 2 0 0 0\n"
+}), 'the log') or diag(slurp(temp_dir() . '/counts.log'));

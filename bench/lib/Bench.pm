@@ -225,8 +225,11 @@ sub template {
 
 
 sub success {
+    my $message = @Environments ? 'Undeployment completed successfully'
+                                : 'No environment is registered';
+
     return '{"success":true,"deploymentResult":{"success":true,"message":'
-           . '"Undeployment completed successfully","environmentResults":['
+           . qq("$message","environmentResults":[)
            . join(',', map {
                  qq({"environmentName":"$_->{name}","success":true,)
                  . '"message":"Undeployed successfully"}'

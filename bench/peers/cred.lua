@@ -240,7 +240,8 @@ function _M.delete()
 
     answer(200, '{"success":true,"deploymentResult":{"success":'
                 .. (pending == 0 and "true" or "false") .. ',"message":"'
-                .. (pending == 0 and "Undeployment completed successfully"
+                .. (#threads == 0 and "No environment is registered"
+                    or pending == 0 and "Undeployment completed successfully"
                     or "Undeployment is pending in " .. pending .. " of "
                        .. #threads .. " environments")
                 .. '","environmentResults":[' .. table.concat(results, ",")

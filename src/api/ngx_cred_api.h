@@ -108,9 +108,9 @@ typedef struct {
 
     /*
      * Words the outcome.  "answer" comes zeroed; its strings are constants
-     * or allocated from view->pool.  Cache-Control, Cred-Operation and
-     * Cred-Pending are the caller's.  Returns NGX_OK, or NGX_ERROR if there
-     * is no memory.
+     * or allocated from view->pool.  Cache-Control, Cred-Operation,
+     * Cred-Pending and Cred-Superseded are the caller's.  Returns NGX_OK, or
+     * NGX_ERROR if there is no memory.
      */
     ngx_int_t                 (*answer)(ngx_cred_view_t *view,
                                         ngx_cred_outcome_t *outcome,

@@ -20,8 +20,11 @@ static ngx_int_t ngx_cred_apinizer_answer(ngx_cred_view_t *view,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
 static ngx_int_t ngx_cred_apinizer_deleted(ngx_cred_view_t *view,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static u_char *ngx_cred_apinizer_message(u_char *p,
+    ngx_cred_outcome_t *outcome, ngx_uint_t n);
 static u_char *ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
     ngx_cred_receipt_t *receipt);
+static ngx_str_t *ngx_cred_apinizer_text(ngx_cred_receipt_t *receipt);
 static ngx_int_t ngx_cred_apinizer_error(ngx_cred_view_t *view,
     ngx_cred_answer_t *answer, const char *error, const char *format,
     ngx_str_t *name);
@@ -47,9 +50,16 @@ static ngx_str_t  ngx_cred_apinizer_done = ngx_string(
     "\"message\":\"Undeployment completed successfully\","
     "\"environmentResults\":[");
 
-static ngx_str_t  ngx_cred_apinizer_pending = ngx_string(
+static ngx_str_t  ngx_cred_apinizer_nowhere = ngx_string(
+    "{\"success\":true,\"deploymentResult\":{\"success\":true,"
+    "\"message\":\"No environment is registered\","
+    "\"environmentResults\":[");
+
+/* for "Undeployment is pending" and "A newer deployment stays" */
+
+static ngx_str_t  ngx_cred_apinizer_undone = ngx_string(
     "{\"success\":true,\"deploymentResult\":{\"success\":false,"
-    "\"message\":\"Undeployment is pending in %ui of %ui environments\","
+    "\"message\":\"%s in %ui of %ui environments\","
     "\"environmentResults\":[");
 
 static ngx_str_t  ngx_cred_apinizer_end = ngx_string("]}}");
@@ -57,8 +67,16 @@ static ngx_str_t  ngx_cred_apinizer_end = ngx_string("]}}");
 static ngx_str_t  ngx_cred_apinizer_name =
     ngx_string("{\"environmentName\":");
 
-static ngx_str_t  ngx_cred_apinizer_undeployed =
-    ngx_string(",\"success\":true,\"message\":\"Undeployed successfully\"},");
+/* in the order of ngx_cred_state_e; what is pending has a reason */
+
+static ngx_str_t  ngx_cred_apinizer_states[] = {
+    ngx_null_string,
+    ngx_string(",\"success\":true,\"message\":\"Undeployed successfully\"},"),
+    ngx_string(",\"success\":true,\"message\":\"Was not deployed\"},"),
+    ngx_string(",\"success\":false,\"message\":\"A newer deployment of the "
+               "credential is in this environment and stays\"},"),
+    ngx_null_string     /* unregistered ones are left out */
+};
 
 static ngx_str_t  ngx_cred_apinizer_reasons[] = {
     ngx_string(",\"success\":false,\"message\":\"Environment did not answer "
@@ -167,15 +185,12 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
 {
     u_char              *p;
     size_t               size;
-    ngx_str_t           *text;
-    ngx_uint_t           i, n, npending;
+    ngx_uint_t           i, n;
     ngx_cred_receipt_t  *receipt;
 
     receipt = outcome->receipts;
-    size = ngx_cred_apinizer_done.len + ngx_cred_apinizer_pending.len
-           + 2 * NGX_INT_T_LEN + ngx_cred_apinizer_end.len;
+    size = ngx_cred_apinizer_done.len + ngx_cred_apinizer_end.len;
     n = 0;
-    npending = 0;
 
     for (i = 0; i < outcome->nreceipts; i++) {
 
@@ -183,17 +198,14 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
             continue;
         }
 
-        text = &ngx_cred_apinizer_undeployed;
-
-        if (receipt[i].state == NGX_CRED_PENDING) {
-            text = &ngx_cred_apinizer_reasons[receipt[i].reason];
-            npending++;
-        }
-
         size += ngx_cred_apinizer_name.len
-                + NGX_CRED_API_QUOTED_LEN(receipt[i].name.len) + text->len;
+                + NGX_CRED_API_QUOTED_LEN(receipt[i].name.len)
+                + ngx_cred_apinizer_text(&receipt[i])->len;
         n++;
     }
+
+    size += ngx_cred_apinizer_undone.len + 2 * NGX_INT_T_LEN
+            + sizeof("A newer deployment stays");
 
     p = ngx_pnalloc(view->pool, size);
     if (p == NULL) {
@@ -202,14 +214,7 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
 
     answer->body.data = p;
 
-    if (npending) {
-        p = ngx_sprintf(p, (char *) ngx_cred_apinizer_pending.data, npending,
-                        n);
-
-    } else {
-        p = ngx_cpymem(p, ngx_cred_apinizer_done.data,
-                       ngx_cred_apinizer_done.len);
-    }
+    p = ngx_cred_apinizer_message(p, outcome, n);
 
     for (i = 0; i < outcome->nreceipts; i++) {
 
@@ -235,6 +240,35 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
 }
 
 
+/* of "n" environments; the worst news has the word */
+
+static u_char *
+ngx_cred_apinizer_message(u_char *p, ngx_cred_outcome_t *outcome, ngx_uint_t n)
+{
+    char  *undone;
+
+    undone = (char *) ngx_cred_apinizer_undone.data;
+
+    if (outcome->npending) {
+        return ngx_sprintf(p, undone, "Undeployment is pending",
+                           outcome->npending, n);
+    }
+
+    if (outcome->nsuperseded) {
+        return ngx_sprintf(p, undone, "A newer deployment stays",
+                           outcome->nsuperseded, n);
+    }
+
+    if (n == 0) {
+        return ngx_cpymem(p, ngx_cred_apinizer_nowhere.data,
+                          ngx_cred_apinizer_nowhere.len);
+    }
+
+    return ngx_cpymem(p, ngx_cred_apinizer_done.data,
+                      ngx_cred_apinizer_done.len);
+}
+
+
 static u_char *
 ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
     ngx_cred_receipt_t *receipt)
@@ -248,14 +282,20 @@ ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
         return NULL;
     }
 
-    if (receipt->state == NGX_CRED_PENDING) {
-        text = &ngx_cred_apinizer_reasons[receipt->reason];
-
-    } else {
-        text = &ngx_cred_apinizer_undeployed;
-    }
+    text = ngx_cred_apinizer_text(receipt);
 
     return ngx_cpymem(p, text->data, text->len);
+}
+
+
+static ngx_str_t *
+ngx_cred_apinizer_text(ngx_cred_receipt_t *receipt)
+{
+    if (receipt->state == NGX_CRED_PENDING) {
+        return &ngx_cred_apinizer_reasons[receipt->reason];
+    }
+
+    return &ngx_cred_apinizer_states[receipt->state];
 }
 
 

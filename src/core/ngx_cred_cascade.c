@@ -138,8 +138,22 @@ ngx_cred_cascade_receipts(ngx_cred_delete_t *del)
         receipt->state = u->state;
         receipt->reason = u->reason;
 
-        if (u->state == NGX_CRED_PENDING) {
+        switch (u->state) {
+
+        case NGX_CRED_PENDING:
             del->outcome.npending++;
+            break;
+
+        case NGX_CRED_NOT_DEPLOYED:
+            del->outcome.nnot_deployed++;
+            break;
+
+        case NGX_CRED_SUPERSEDED:
+            del->outcome.nsuperseded++;
+            break;
+
+        default:
+            break;
         }
     }
 

@@ -48,7 +48,8 @@ typedef enum {
     NGX_CRED_PENDING = 0,
     NGX_CRED_UNDEPLOYED,
     NGX_CRED_NOT_DEPLOYED,      /* was not there: success as well */
-    NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays */
+    NGX_CRED_SUPERSEDED,        /* a newer copy is there and stays: no success,
+                                   and not retried */
     NGX_CRED_UNREGISTERED,      /* the environment has not been registered
                                    for long: it was dropped */
     NGX_CRED_NSTATES
@@ -121,6 +122,8 @@ typedef struct {
     ngx_cred_receipt_t         *receipts;   /* sorted by name */
     ngx_uint_t                  nreceipts;
     ngx_uint_t                  npending;
+    ngx_uint_t                  nnot_deployed;
+    ngx_uint_t                  nsuperseded;
 
     ngx_int_t                   rate_limit;
     ngx_int_t                   rate_remaining;

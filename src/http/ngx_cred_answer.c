@@ -11,14 +11,15 @@
 #include <ngx_cred_http.h>
 
 
-static ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
-static ngx_int_t ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome);
+static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
+    ngx_cred_answer_t *answer);
+static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
+static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
+    ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
 static ngx_int_t ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
     ngx_str_t *value);
 static ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
@@ -28,7 +29,8 @@ static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
 static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
 static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
-static ngx_str_t  ngx_http_cred_content_type = ngx_string("Content-Type");
+static ngx_str_t  ngx_http_cred_superseded = ngx_string("Cred-Superseded");
+static ngx_str_t  ngx_http_cred_type = ngx_string("Content-Type");
 
 
 ngx_int_t
@@ -60,12 +62,14 @@ ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 
 /* the log phase comes after the end of the operation */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 {
     ctx->result = ngx_cred_result_name(outcome->result);
     ctx->environments = outcome->nreceipts;
     ctx->pending = outcome->npending;
+    ctx->not_deployed = outcome->nnot_deployed;
+    ctx->superseded = outcome->nsuperseded;
     ctx->registry_time = outcome->registry_time;
     ctx->cascade_time = outcome->cascade_time;
 
@@ -114,28 +118,16 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
     r = ctx->request;
 
-    if (answer->content_type.len) {
-
-        if (answer->status == NGX_HTTP_NO_CONTENT) {
-
-            /* the header filter drops the field of its own */
-
-            if (ngx_http_cred_header(r, &ngx_http_cred_content_type,
-                                     &answer->content_type)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-        } else {
-            r->headers_out.content_type = answer->content_type;
-            r->headers_out.content_type_len = answer->content_type.len;
-        }
+    if (answer->content_type.len
+        && ngx_http_cred_content_type(r, answer) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_cred_header(r, &ngx_http_cred_cache_control,
                              &ngx_http_cred_no_store)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_http_cred_no_expires(r) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -157,8 +149,17 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
         return NGX_ERROR;
     }
 
-    if (outcome->npending) {
-        return ngx_http_cred_pending_header(ctx, outcome);
+    if (outcome->npending
+        && ngx_http_cred_names_header(r, &ngx_http_cred_pending, outcome,
+                                      NGX_CRED_PENDING)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (outcome->nsuperseded) {
+        return ngx_http_cred_names_header(r, &ngx_http_cred_superseded,
+                                          outcome, NGX_CRED_SUPERSEDED);
     }
 
     return NGX_OK;
@@ -166,8 +167,83 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
 
 static ngx_int_t
-ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
-    ngx_cred_outcome_t *outcome)
+ngx_http_cred_content_type(ngx_http_request_t *r, ngx_cred_answer_t *answer)
+{
+    u_char     *p, *last;
+    ngx_str_t  *type;
+
+    type = &answer->content_type;
+
+    if (answer->status == NGX_HTTP_NO_CONTENT) {
+
+        /* the header filter drops the field of its own */
+
+        return ngx_http_cred_header(r, &ngx_http_cred_type, type);
+    }
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+
+    /* "charset" adds none then, "gzip_types" compares what is before it */
+
+    last = type->data + type->len;
+    p = ngx_strlchr(type->data, last, ';');
+
+    if (p) {
+        r->headers_out.content_type_len = p - type->data;
+
+        r->headers_out.charset.data = p + sizeof(";charset=") - 1;
+        r->headers_out.charset.len = last - r->headers_out.charset.data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* "expires" writes its fields into these, which are not sent */
+
+static ngx_int_t
+ngx_http_cred_no_expires(ngx_http_request_t *r)
+{
+    ngx_table_elt_t   *h;
+#if (nginx_version < 1023000)
+    ngx_table_elt_t  **cc;
+#endif
+
+    h = ngx_pcalloc(r->pool, 2 * sizeof(ngx_table_elt_t));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.expires = &h[0];
+
+#if (nginx_version < 1023000)
+
+    if (ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
+                       sizeof(ngx_table_elt_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cc = ngx_array_push(&r->headers_out.cache_control);
+    *cc = &h[1];
+
+#else
+
+    r->headers_out.cache_control = &h[1];
+
+#endif
+
+    return NGX_OK;
+}
+
+
+/* the environments in this state */
+
+static ngx_int_t
+ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
+    ngx_cred_outcome_t *outcome, ngx_cred_state_e state)
 {
     u_char              *p;
     size_t               len;
@@ -182,7 +258,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
         len += 3 * receipt[i].name.len + 1;
     }
 
-    p = ngx_pnalloc(ctx->request->pool, len);
+    p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -191,7 +267,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
 
     for (i = 0; i < outcome->nreceipts; i++) {
 
-        if (receipt[i].state != NGX_CRED_PENDING) {
+        if (receipt[i].state != state) {
             continue;
         }
 
@@ -206,7 +282,7 @@ ngx_http_cred_pending_header(ngx_http_cred_ctx_t *ctx,
 
     value.len = p - value.data;
 
-    return ngx_http_cred_header(ctx->request, &ngx_http_cred_pending, &value);
+    return ngx_http_cred_header(r, key, &value);
 }
 
 

@@ -407,6 +407,7 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
         ngx_post_event(r->connection->read, &ngx_posted_events);
 
     } else if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        ngx_http_cred_cleanup(ctx);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -429,6 +430,16 @@ ngx_http_cred_deleted(void *data, ngx_cred_outcome_t *outcome)
     ctx->del = NULL;
 
     ngx_http_set_log_request(c->log, r);
+
+    /*
+     * A client that hangs up does not end a request with "post_action", but
+     * redirects it: there is no one to answer, and the request is another's.
+     */
+
+    if (ngx_http_get_module_ctx(r, ngx_http_cred_module) != ctx) {
+        (void) ngx_http_cred_keep(ctx, outcome);
+        return;
+    }
 
     rc = ngx_http_cred_answer(ctx, outcome);
 

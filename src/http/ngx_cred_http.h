@@ -80,6 +80,8 @@ typedef struct {
     ngx_str_t                   operation;
     ngx_uint_t                  environments;
     ngx_uint_t                  pending;
+    ngx_uint_t                  not_deployed;
+    ngx_uint_t                  superseded;
     ngx_msec_int_t              registry_time; /* -1: none */
     ngx_msec_int_t              cascade_time;
 } ngx_http_cred_ctx_t;
@@ -96,6 +98,13 @@ ngx_int_t ngx_http_cred_handler(ngx_http_request_t *r);
  * it from the request; NULL if it was not intercepted.
  */
 ngx_http_cred_ctx_t *ngx_http_cred_get_ctx(ngx_http_request_t *r);
+
+/*
+ * Keeps what the variables need of an outcome, in the request's memory; NGX_OK
+ * or NGX_ERROR.
+ */
+ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
 
 /*
  * Sends the answer for an outcome, and keeps what the variables need.  Returns

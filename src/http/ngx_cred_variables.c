@@ -53,6 +53,16 @@ static ngx_http_variable_t  ngx_http_cred_variables[] = {
       ngx_http_cred_count_variable,
       offsetof(ngx_http_cred_ctx_t, pending), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("cred_environments_not_deployed"), NULL,
+      ngx_http_cred_count_variable,
+      offsetof(ngx_http_cred_ctx_t, not_deployed),
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cred_environments_superseded"), NULL,
+      ngx_http_cred_count_variable,
+      offsetof(ngx_http_cred_ctx_t, superseded),
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("cred_registry_time"), NULL, ngx_http_cred_time_variable,
       offsetof(ngx_http_cred_ctx_t, registry_time),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },

@@ -135,7 +135,7 @@ test_deleted(void)
             unit_string("200\n"
             "Content-Type: application/json;charset=UTF-8\n\n"
             "{\"success\":true,\"deploymentResult\":{\"success\":true,"
-            "\"message\":\"Undeployment completed successfully\","
+            "\"message\":\"No environment is registered\","
             "\"environmentResults\":[]}}"),
             "apinizer: deleted, no environment");
 
@@ -207,6 +207,8 @@ test_deleted(void)
     r[7].state = NGX_CRED_UNREGISTERED;
     outcome.nreceipts = 8;
     outcome.npending = 3;
+    outcome.nnot_deployed = 1;
+    outcome.nsuperseded = 1;
 
     unit_is(request_answer(&rq, &outcome),
             unit_string("200\n"
@@ -221,9 +223,10 @@ test_deleted(void)
             "\"Environment refused the undeployment, undeployment will be "
             "retried\"},"
             "{\"environmentName\":\"c\",\"success\":true,\"message\":"
-            "\"Undeployed successfully\"},"
-            "{\"environmentName\":\"d\",\"success\":true,\"message\":"
-            "\"Undeployed successfully\"},"
+            "\"Was not deployed\"},"
+            "{\"environmentName\":\"d\",\"success\":false,\"message\":"
+            "\"A newer deployment of the credential is in this environment "
+            "and stays\"},"
             "{\"environmentName\":\"\xc3\xa9\\\"\\\\\",\"success\":true,"
             "\"message\":\"Undeployed successfully\"},"
             "{\"environmentName\":\"\xef\xbf\xbd\\u0001\",\"success\":false,"
@@ -231,15 +234,46 @@ test_deleted(void)
             "retried\"}]}}"),
             "apinizer: every state and reason");
 
-    r[0] = r[4];
-    outcome.nreceipts = 1;
+    outcome.receipts = &r[2];
+    outcome.nreceipts = 4;
     outcome.npending = 0;
+
+    unit_is(request_answer(&rq, &outcome),
+            unit_string("200\n"
+            "Content-Type: application/json;charset=UTF-8\n\n"
+            "{\"success\":true,\"deploymentResult\":{\"success\":false,"
+            "\"message\":\"A newer deployment stays in 1 of 3 environments\","
+            "\"environmentResults\":["
+            "{\"environmentName\":\"c\",\"success\":true,\"message\":"
+            "\"Was not deployed\"},"
+            "{\"environmentName\":\"d\",\"success\":false,\"message\":"
+            "\"A newer deployment of the credential is in this environment "
+            "and stays\"},"
+            "{\"environmentName\":\"\xc3\xa9\\\"\\\\\",\"success\":true,"
+            "\"message\":\"Undeployed successfully\"}]}}"),
+            "apinizer: a newer one, and none pending");
+
+    outcome.nreceipts = 1;
+    outcome.nsuperseded = 0;
 
     unit_is(request_answer(&rq, &outcome),
             unit_string("200\n"
             "Content-Type: application/json;charset=UTF-8\n\n"
             "{\"success\":true,\"deploymentResult\":{\"success\":true,"
             "\"message\":\"Undeployment completed successfully\","
+            "\"environmentResults\":["
+            "{\"environmentName\":\"c\",\"success\":true,\"message\":"
+            "\"Was not deployed\"}]}}"),
+            "apinizer: not deployed");
+
+    outcome.receipts = &r[4];
+    outcome.nnot_deployed = 0;
+
+    unit_is(request_answer(&rq, &outcome),
+            unit_string("200\n"
+            "Content-Type: application/json;charset=UTF-8\n\n"
+            "{\"success\":true,\"deploymentResult\":{\"success\":true,"
+            "\"message\":\"No environment is registered\","
             "\"environmentResults\":[]}}"),
             "apinizer: only an unregistered environment");
 }
@@ -271,6 +305,7 @@ test_many(void)
 
     outcome.receipts = r;
     outcome.nreceipts = 50;
+    outcome.npending = 17;
 
     unit_ok(rq.api->answer(&rq.view, &outcome, &answer) == NGX_OK,
             "apinizer: many environments");

@@ -146,7 +146,9 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
     success: true,
     deploymentResult: {
       success: pending === 0,
-      message: pending === 0
+      message: tasks.length === 0
+        ? 'No environment is registered'
+        : pending === 0
         ? 'Undeployment completed successfully'
         : `Undeployment is pending in ${pending} of ${tasks.length} environments`,
       environmentResults

@@ -146,42 +146,47 @@ sub operation { $_[0]->{headers}{'cred-operation'} }
 
 # what answer_is() wants of a delete in these environments
 
-sub deleted {
-    my @environments = map {
-        qq({"environmentName":"$_","success":true,)
-        . '"message":"Undeployed successfully"}';
-    } @_;
-
-    return (200, { 'Cred-Operation' => 'ID' },
-            '{"success":true,"deploymentResult":{"success":true,'
-            . '"message":"Undeployment completed successfully",'
-            . '"environmentResults":[' . join(',', @environments) . ']}}');
-}
-
+sub deleted { pending(map { $_ => undef } @_) }
 
 sub everywhere { deleted(qw(production staging)) }
 
 
-# the same where some are pending: names and reasons, or undef
+# names of environments, each with what became of it there: nothing for
+# "undeployed", "absent", "superseded", or why it is pending
 
 sub pending {
     my @pairs = @_;
-    my (@environments, @names);
+    my (@environments, %names);
     my $total = @pairs / 2;
 
-    while (my ($name, $reason) = splice @pairs, 0, 2) {
-        push @environments, qq({"environmentName":"$name",)
-            . ($reason ? qq("success":false,"message":"$Reasons{$reason}, )
-                         . 'undeployment will be retried"}'
-                       : '"success":true,"message":"Undeployed successfully"}');
-        push @names, $name if $reason;
+    while (my ($name, $state) = splice @pairs, 0, 2) {
+        my ($success, $message, $header)
+            = !defined $state        ? ('true', 'Undeployed successfully')
+            : $state eq 'absent'     ? ('true', 'Was not deployed')
+            : $state eq 'superseded' ? ('false', 'A newer deployment of the'
+                                        . ' credential is in this environment'
+                                        . ' and stays', 'Cred-Superseded')
+            : ('false', "$Reasons{$state}, undeployment will be retried",
+               'Cred-Pending');
+        push @environments, qq({"environmentName":"$name","success":$success,)
+                            . qq("message":"$message"});
+        push @{ $names{$header} }, $name if $header;
     }
 
+    my ($pending, $superseded) = map { scalar @{ $names{$_} || [] } }
+                                 qw(Cred-Pending Cred-Superseded);
+    my $message = $pending ? "Undeployment is pending in $pending of $total"
+                             . ' environments'
+        : $superseded ? "A newer deployment stays in $superseded of $total"
+                        . ' environments'
+        : $total ? 'Undeployment completed successfully'
+        : 'No environment is registered';
+
     return (200, { 'Cred-Operation' => 'ID',
-                   'Cred-Pending' => join ',', @names },
-            '{"success":true,"deploymentResult":{"success":false,'
-            . '"message":"Undeployment is pending in ' . @names
-            . " of $total environments\","
+                   map { $_ => join ',', @{ $names{$_} } } keys %names },
+            '{"success":true,"deploymentResult":{"success":'
+            . ($pending || $superseded ? 'false' : 'true')
+            . qq(,"message":"$message",)
             . '"environmentResults":[' . join(',', @environments) . ']}}');
 }
 
