@@ -102,7 +102,11 @@ sub each_undeployment {
     return @words[5 .. $#words];
 }
 
-sub monitored { map { [ /"((?:[^"\\]|\\.)*)"/g ] } grep { /\] "EVAL/ } @_ }
+# Valkey 8.1 leaves some quotes in a word as they are
+
+sub monitored {
+    map { [ /"((?:[^\\]|\\.)*?)"(?= "|$)/g ] } grep { /\] "EVAL/ } @_
+}
 
 # how many commands there were in each call
 

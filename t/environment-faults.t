@@ -225,7 +225,7 @@ my @table = (
     [redis_url('staging'), [qw(ACL SETUSER default -evalsha -eval)],
      [qw(ACL SETUSER default +@all)], 'refused', 'NOPERM'],
     [redis_url('staging'), [qw(ACL SETUSER default -publish)],
-     [qw(ACL SETUSER default +@all)], 'refused', q(can't run this command)],
+     [qw(ACL SETUSER default +@all)], 'refused', "can't run this command|no permissions to run"],
     [redis_url('staging'), [qw(ACL SETUSER default resetkeys ~x)],
      [qw(ACL SETUSER default ~*)], 'refused', 'NOPERM'],
     [redis_url('staging'), [qw(REPLICAOF 127.0.0.1 1)],
