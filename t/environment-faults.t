@@ -161,7 +161,7 @@ answer_is(del('api-user'), 'resumed',
 # set right, they are undeployed without being asked for
 
 register(map { $_ => redis_url('staging') } @names);
-ok(wait_for(sub { redis('registry', 'KEYS', '{cred}:open:*') eq '' }, 10),
+ok(wait_for(sub { redis('registry', 'KEYS', '{cred}:open:*') eq '' }),
    'all are settled');
 answer_is(del('api-user'), 'and done', failure(400, 'api-user'));
 
