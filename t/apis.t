@@ -412,8 +412,8 @@ for my $name (names()) {
 location / {
     cred_registry         $TEST_NGINX_REGISTRY;
     cred_delete           apinizer iam deepset thousandeyes alloy;
-    cred_connect_timeout  200ms;
-    cred_command_timeout  200ms;
+    cred_connect_timeout  1s;
+    cred_command_timeout  1s;
     cred_retry_delay      60s;
 }
 --- registry eval: main::environments()

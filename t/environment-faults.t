@@ -5,9 +5,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
+cred_connect_timeout  1s;
 cred_command_timeout  5s;
-cred_cascade_timeout  300ms;
+cred_cascade_timeout  1s;
 cred_retry_delay      100ms 200ms;
 END
 
@@ -321,8 +321,8 @@ my $reply = sub {
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_command_timeout  200ms;
-cred_cascade_timeout  1s;
+cred_command_timeout  500ms;
+cred_cascade_timeout  2s;
 cred_retry_delay      60s;
 --- script
 register('staging', "redis://127.0.0.1:$ENV{TEST_NGINX_FAKE}");

@@ -5,8 +5,8 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
-cred_command_timeout  400ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
 cred_cascade_timeout  1s;
 cred_retry_delay      100ms 200ms;
 END
@@ -398,7 +398,7 @@ $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
 cred_connect_timeout  1s;
-cred_command_timeout  250ms;
+cred_command_timeout  500ms;
 --- script
 my ($worker) = nginx_workers();
 my $port = $ENV{TEST_NGINX_FAKE};
