@@ -7,6 +7,7 @@ NGINX_SRC = /usr/share/nginx/src
 NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
+MATRIX    = bookworm trixie sid
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -61,6 +62,13 @@ test-asan: test-deps asan
 test-chaos: test-deps
 	@$(MAKE) --no-print-directory all
 	t/chaos/run full
+
+# in fresh folders made by debootstrap, and in one of them as no root
+
+test-matrix:
+	@util/install-deps matrix
+	@for suite in $(MATRIX); do util/matrix $$suite || exit 1; done
+	@util/matrix $(firstword $(MATRIX)) user
 
 test-deps:
 	@util/install-deps build test
@@ -129,6 +137,7 @@ help:
 	@echo "                 CRED_KEEP=1 keeps the logs"
 	@echo "make test-asan   the same with nginx and module under sanitizers"
 	@echo "make test-chaos  nothing may be lost while processes are killed"
+	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite"
 	@echo "make unit        the pure parts, outside of nginx"
 	@echo "make static      nginx with the module linked in"
 	@echo "make bench       figures"
@@ -137,5 +146,5 @@ help:
 	@echo "After make test, one file is quickest by"
 	@echo "                 prove -It/lib -Ibuild/perl5 t/FILE.t"
 
-.PHONY: all demo test unit test-asan test-chaos test-deps bench asan static \
-	clean help
+.PHONY: all demo test unit test-asan test-chaos test-matrix test-deps bench \
+	asan static clean help
