@@ -7,6 +7,7 @@ NGINX_SRC = /usr/share/nginx/src
 NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
+MATRIX    = bookworm trixie sid
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -39,11 +40,19 @@ demo:
 
 test: test-deps
 	@$(MAKE) --no-print-directory all
+ifeq ($(origin SUITE), file)
 	@$(MAKE) --no-print-directory unit
+endif
 	$(PROVE) $(SUITE)
 
-unit: $(SOURCE)
-	@$(MAKE) --no-print-directory -C t/unit
+# a mirror may have lost the source of nginx
+
+unit:
+	@if $(MAKE) --no-print-directory $(SOURCE); then \
+		$(MAKE) --no-print-directory -C t/unit; \
+	else \
+		echo "unit: skipped, for want of the source of nginx"; \
+	fi
 
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
@@ -53,6 +62,13 @@ test-asan: test-deps asan
 test-chaos: test-deps
 	@$(MAKE) --no-print-directory all
 	t/chaos/run full
+
+# in fresh folders made by debootstrap, and in one of them as no root
+
+test-matrix:
+	@util/install-deps matrix
+	@for suite in $(MATRIX); do util/matrix $$suite || exit 1; done
+	@util/matrix $(firstword $(MATRIX)) user
 
 test-deps:
 	@util/install-deps build test
@@ -99,13 +115,14 @@ build/static/objs/Makefile: $(SOURCE) config
 $(SOURCE):
 	@util/install-deps build source
 	@rm -rf build/src
-	@util/fetch deb-src . nginx build/src
+	@util/fetch deb-src nginx build/src
 	@mv build/src/nginx-*/ build/src/nginx
 
 # Test::Nginx, which only the newest suite has
 
 $(PERL5):
-	@util/fetch deb unstable libtest-nginx-perl build/deb
+	@rm -rf build/deb
+	@util/fetch deb libtest-nginx-perl build/deb
 	@mkdir -p build/perl5
 	@dpkg-deb --fsys-tarfile build/deb/libtest-nginx-perl_*.deb \
 	| tar -x -m -C build/perl5 --strip-components=4 ./usr/share/perl5
@@ -116,13 +133,18 @@ clean:
 help:
 	@echo "make             build/ngx_cred_module.so for this machine's nginx"
 	@echo "make demo        delete one credential of each API, end to end"
-	@echo "make test        all tests; SUITE=t/FILE.t for one file"
+	@echo "make test        all tests; SUITE=t/FILE.t for one file and no units;"
+	@echo "                 CRED_KEEP=1 keeps the logs"
 	@echo "make test-asan   the same with nginx and module under sanitizers"
 	@echo "make test-chaos  nothing may be lost while processes are killed"
+	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite"
 	@echo "make unit        the pure parts, outside of nginx"
 	@echo "make static      nginx with the module linked in"
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
+	@echo
+	@echo "After make test, one file is quickest by"
+	@echo "                 prove -It/lib -Ibuild/perl5 t/FILE.t"
 
-.PHONY: all demo test unit test-asan test-chaos test-deps bench asan static \
-	clean help
+.PHONY: all demo test unit test-asan test-chaos test-matrix test-deps bench \
+	asan static clean help

@@ -5,9 +5,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
+cred_connect_timeout  2s;
 cred_command_timeout  2s;
-cred_cascade_timeout  300ms;
+cred_cascade_timeout  1s;
 cred_retry_delay      100ms 200ms;
 END
 

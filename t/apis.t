@@ -390,7 +390,7 @@ is(call('DELETE', '/api/v1/infrastructure/file_stores/%7B'
 
 redis_start('staging');
 
-ok(wait_for(sub { !redis('registry', 'EXISTS', '{cred}:pending:staging') }, 10),
+ok(wait_for(sub { !redis('registry', 'EXISTS', '{cred}:pending:staging') }),
    'settled');
 
 for my $name (names()) {
@@ -412,8 +412,8 @@ for my $name (names()) {
 location / {
     cred_registry         $TEST_NGINX_REGISTRY;
     cred_delete           apinizer iam deepset thousandeyes alloy;
-    cred_connect_timeout  200ms;
-    cred_command_timeout  200ms;
+    cred_connect_timeout  1s;
+    cred_command_timeout  1s;
     cred_retry_delay      60s;
 }
 --- registry eval: main::environments()
@@ -433,7 +433,7 @@ for my $name (names()) {
            $got->{status} == api($name)->{done}
                && $got->{headers}{'cred-operation'} eq $operation{$name}
                && !defined $got->{headers}{'cred-pending'};
-       }, 10), "$name: success");
+       }), "$name: success");
 
     ok(wait_for(sub {
            receipt($operation{$name}, 'staging')->{state} ne 'pending';

@@ -5,7 +5,7 @@ use CredTest::Delete;
 use Time::HiRes ();
 
 my %sample = sample(<<'END');
-cred_connect_timeout  300ms;
+cred_connect_timeout  2s;
 cred_command_timeout  5s;
 cred_cascade_timeout  5s;
 cred_retry_delay      100ms 200ms;
@@ -102,7 +102,11 @@ sub each_undeployment {
     return @words[5 .. $#words];
 }
 
-sub monitored { map { [ /"((?:[^"\\]|\\.)*)"/g ] } grep { /\] "EVAL/ } @_ }
+# Valkey 8.1 leaves some quotes in a word as they are
+
+sub monitored {
+    map { [ /"((?:[^\\]|\\.)*?)"(?= "|$)/g ] } grep { /\] "EVAL/ } @_
+}
 
 # how many commands there were in each call
 
@@ -641,8 +645,8 @@ is($words->($reply), 'resumed full', 'more than the limit');
 === TEST 10: a registry that is killed with several calls in flight
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  300ms;
-cred_command_timeout  500ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
 cred_retry_delay      100ms 200ms;
 --- before
 redis_kill('registry');
@@ -771,8 +775,8 @@ $ENV{TEST_NGINX_RELAY} = relay(sub {
 });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
 cred_retry_delay      100ms;
 --- script
 is(del('api-user')->{status}, 200, 'connected');
@@ -849,7 +853,7 @@ $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
 cred_connect_timeout  1s;
-cred_command_timeout  250ms;
+cred_command_timeout  2s;
 --- script
 my ($worker) = nginx_workers();
 answer_is(del('alone'), 'alone', deleted('production'));
@@ -875,8 +879,8 @@ is((nginx_workers())[0], $worker, 'the same worker');
 --- redis: third
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
 cred_retry_delay      1h;
 --- http_config
 cred_registry            $TEST_NGINX_REGISTRY;
@@ -971,7 +975,7 @@ my $pending = sub {
     $sum += redis('registry', 'ZCARD', "{cred}:pending:e$_") for 1 .. $environments;
     return $sum;
 };
-ok(wait_for(sub { !$pending->() }, 3), 'nothing is pending');
+ok(wait_for(sub { !$pending->() }), 'nothing is pending');
 my $entries = 0;
 $entries += redis('production', 'XLEN', "$_:undeployments") for 1 .. $environments;
 is($entries, $environments * ($deletes + 1), 'each was undeployed once');

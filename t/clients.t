@@ -195,7 +195,7 @@ answer_is(curl(@h2, $base . path('api-user')), 'again', failure(400, 'api-user')
 # nginx resets a stream which it has answered while its body was on the way, and
 # curl takes that for an error; the next stream is answered as ever
 
-my $nghttp = "nghttp -v -t5 -H':method: DELETE' -H'Authorization: Bearer TOKEN'";
+my $nghttp = "nghttp -v -t30 -H':method: DELETE' -H'Authorization: Bearer TOKEN'";
 my @uris = map { $base . path($_) } 1, 'none';
 like(`$nghttp -d $small @uris 2>&1`, qr/:status: 400/,
      'with a body');

@@ -142,7 +142,10 @@ my @pairs = (['a:b', 'c'], ['a', 'b:c'], ['a%3Ab', 'c'], ['a', 'b%3Ac'],
 @pairs = grep { length $_->[0] && length $_->[1] } @pairs;
 
 for my $pair (@pairs) {
-    redis($_, 'FLUSHALL') for qw(production staging);
+    for my $name (qw(production staging)) {
+        redis($name, 'DEL', $_)
+            for grep { /:apinizer:/ } redis($name, 'KEYS', '*');
+    }
     add(@$_) for @pairs;
     my @others = grep { $_ != $pair } @pairs;
 

@@ -11,7 +11,7 @@ END
 
 sub left {
     my @pids = @_;
-    return wait_for(sub { !grep { CredTest::HTTP::running($_) } @pids }, 4);
+    return wait_for(sub { !grep { CredTest::HTTP::running($_) } @pids });
 }
 
 run_tests();

@@ -4,9 +4,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
-cred_cascade_timeout  500ms;
+cred_connect_timeout  30s;
+cred_command_timeout  30s;
+cred_cascade_timeout  30s;
 cred_retry_delay      1h;
 END
 
@@ -103,7 +103,7 @@ print $_ del_raw('api-user', 'Connection: close') for @socks;
 
 # the one attempt waits for staging, the others know that it is under way
 
-wait_for(sub { @{[ audit() ]} == 21 });
+ok(wait_for(sub { @{[ audit() ]} == 21 }), 'all have asked');
 redis_resume('staging');
 
 my @answers = map { http_parse(http_read($_)) } @socks;
@@ -144,7 +144,7 @@ is(scalar(grep { $_->{result} eq 'deleted' } audit()), 10, 'ten deletes');
 cred_registry         $TEST_NGINX_REGISTRY;
 cred_connect_timeout  5s;
 cred_command_timeout  5s;
-cred_cascade_timeout  300ms;
+cred_cascade_timeout  1s;
 cred_retry_delay      1h;
 --- before
 redis_pause('production');
@@ -183,7 +183,7 @@ my $answer;
 ok(wait_for(sub {
     $answer = del('api-user');
     return $answer->{status} == 400;
-}, 10), 'both are done');
+}), 'both are done');
 ok(settled(), 'complete');
 is(redis('registry', 'HGET', '{cred}:operation:' . operation($_), 'pending'), 0,
    'complete') for $first, $second;

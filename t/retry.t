@@ -4,9 +4,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
-cred_cascade_timeout  500ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  1s;
 cred_retry_delay      100ms 400ms;
 END
 
@@ -154,7 +154,7 @@ wait_for(sub {
     $next{$receipt->{attempts}} = $receipt->{next} - $receipt->{last}
         if $receipt->{next};
     return $receipt->{attempts} >= 5;
-}, 10);
+});
 
 for my $n (grep { $_ > 0 } sort keys %next) {
     my $delay = 50 * 2 ** ($n - 1);
@@ -340,11 +340,12 @@ my @others = map {
           '-e', "$dir/error.log", '-c', "$dir/nginx.conf");
 } 1, 2;
 
-Time::HiRes::sleep(1);
-like(slurp(temp_dir() . "/other-$_/error.log"), qr/start worker process/,
-     'another one') for 1, 2;
+for my $n (1, 2) {
+    my $log = temp_dir() . "/other-$n/error.log";
+    ok(wait_for(sub { slurp($log) =~ /start worker process/ }), 'another one');
+}
 redis_start('staging');
-ok(wait_for(sub { waiting('staging') == 0 }, 20), 'drained');
+ok(wait_for(sub { waiting('staging') == 0 }), 'drained');
 is(redis('staging', 'XLEN', '{cred}:undeployments'), 3000, 'each once');
 is(scalar(() = twice('staging')), 0, 'none twice');
 reap($_, 'QUIT') for @others;

@@ -4,9 +4,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
-cred_cascade_timeout  500ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  1s;
 cred_retry_delay      100ms 200ms;
 END
 

@@ -2,6 +2,7 @@
 
 use CredTest;
 use CredTest::Answer;
+use HTTP::Date ();
 use MIME::Base64 ();
 
 our %Message = (
@@ -24,6 +25,7 @@ sub te_answer {
 
     my $status = $wanted =~ /\D/ ? 400 : $wanted;
     my $reset = $got->{headers}{'x-organization-rate-limit-reset'};
+    my $date = HTTP::Date::str2time($got->{headers}{date});
     my @headers = ('Content-Type: application/json;charset=UTF-8',
                    'X-Content-Type-Options: nosniff');
 
@@ -32,8 +34,8 @@ sub te_answer {
 
         # it may have been asked for in the minute before
 
-        my $next = 60 * (int(time / 60) + 1);
-        $next -= 60 if ($reset // 0) == $next - 60 && $next - time > 50;
+        my $next = 60 * (int($date / 60) + 1);
+        $next -= 60 if ($reset // 0) == $next - 60 && $next - $date > 50;
 
         push @headers, "X-Organization-Rate-Limit-Limit: $limit",
                        "X-Organization-Rate-Limit-Remaining: $remaining",
@@ -43,7 +45,7 @@ sub te_answer {
     if ($status == 429) {
         my $seconds = $got->{headers}{'retry-after'} // '';
         like($seconds, qr/^([1-9]|[1-5]\d|60)$/, "$name: Retry-After");
-        cmp_ok(abs($reset - time - $seconds), '<=', 2, "$name: to the reset");
+        cmp_ok(abs($reset - $date - $seconds), '<=', 2, "$name: to the reset");
         push @headers, "Retry-After: $seconds";
     }
 
@@ -491,15 +493,26 @@ location / {
 --- registry
 HSET {cred}:thousandeyes:credential:11:405 a b
 --- script
-my @curl = ('--http2-prior-knowledge', '-u', 'a@example.com:secret');
 my $url = "http://127.0.0.1:$ENV{TEST_NGINX_H2_PORT}"
           . '/v6/credentials/405/delete.json';
 
+# curl may give up on an answer that comes before all of the body is sent
+
 for ([400, '{"a":1}'], [400, ' ' x 2048], [204, '{}'], [404, '']) {
-    my $got = curl(@curl, '-d', $_->[1], $url);
-    is($got->{status}, $_->[0], "status $_->[0]");
-    is($got->{headers}{'content-type'}, 'application/json;charset=UTF-8',
-       "status $_->[0]: Content-Type");
+    my ($status, $body) = @$_;
+    my $file = temp_dir() . '/body';
+
+    open my $out, '>', $file;
+    print $out $body;
+    close $out;
+
+    my @request = ('-d', $file, '-H', basic('a@example.com:secret'), $url);
+    open my $in, '-|', 'nghttp', '-nv', @request;
+    my %got = map { /recv \(stream_id=\d+\) (:status|content-type): (.*)/ } <$in>;
+
+    is($got{':status'}, $status, "status $status");
+    is($got{'content-type'}, 'application/json;charset=UTF-8',
+       "status $status: Content-Type");
 }
 
 
@@ -534,7 +547,7 @@ te_answer('a body', $got, 'body');
 
 # the minute must not end by itself
 
-sleep 3 if time % 60 > 56;
+sleep 61 - time % 60 if time % 60 > 45;
 
 redis('registry', 'PEXPIRE', $key, 1);
 ok(wait_for(sub { !redis('registry', 'EXISTS', $key) }), 'the next minute');

@@ -5,9 +5,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  200ms;
-cred_command_timeout  400ms;
-cred_cascade_timeout  300ms;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  1500ms;
 cred_retry_delay      60s;
 
 log_format  cred  '$status [$cred_api|$cred_scope|$cred_id|$cred_subject|'
@@ -94,7 +94,7 @@ redis_start('registry');
 
 === TEST 2: the operation is the one of the answer, and the times are times
 --- script
-redis('production', 'CLIENT', 'PAUSE', 200, 'WRITE');
+redis('production', 'CLIENT', 'PAUSE', 1000, 'WRITE');
 my $answer = del('api-user');
 my $id = operation($answer);
 my $line;

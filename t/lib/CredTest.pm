@@ -32,7 +32,7 @@ sub set_up {
     $ENV{TEST_NGINX_DIR} = $Dir;
     $ENV{TEST_NGINX_LOG_LEVEL} ||= 'info';
     $ENV{TEST_NGINX_MASTER_PROCESS} ||= 'on';
-    $ENV{TEST_NGINX_TIMEOUT} ||= 10;
+    $ENV{TEST_NGINX_TIMEOUT} ||= $CredTest::Process::Patience;
     $ENV{TEST_NGINX_BINARY} ||= $ENV{CRED_NGINX} || 'nginx';
     $ENV{TEST_NGINX_WORKER_USER} ||= 'nobody nogroup' if $> == 0;
     $ENV{PATH} .= ':/usr/sbin:/sbin';
@@ -224,7 +224,7 @@ sub check {
         $got = redis($name, words($command));
         return $operator eq '=>' ? $got eq expand($wanted)
                                  : $got =~ /$wanted/;
-    }, $seconds // 3);
+    }, $seconds);
 
     return ($ok ? 1 : 0, $got);
 }
@@ -282,8 +282,8 @@ All of Test::Nginx::Socket, and:
     --- script              Perl in place of a request
     --- after               Perl that runs when nginx still does
     --- redis_check         lines of "[NAME: ]COMMAND => REPLY" or "=~ REGEX",
-                            each a test, tried again for 3 seconds; NAME is
-                            registry if there is none; an array's elements
+                            each a test, tried again until it is so; NAME
+                            is registry if there is none; an array's elements
                             are joined by spaces, sets are sorted, no reply
                             is (nil)
     --- allow_log           regular expressions of lines in the error log that
@@ -332,7 +332,9 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
 
     wait_for(SUB, SECONDS), sha256(TEXT), slurp(FILE), temp_dir, free_port
 
-CRED_NGINX and CRED_MODULE name other binaries, CRED_KEEP=1 keeps the logs.
+CRED_NGINX, CRED_MODULE and CRED_REDIS_SERVER name other binaries, CRED_KEEP=1
+keeps the logs, CRED_PATIENCE are the seconds that whatever is waited for may
+take, 30 if it is not set: a busy machine is no fault.
 
 =cut
 

@@ -212,8 +212,9 @@ sub failure {
 }
 
 
-# all keys of a Redis, to see that nothing has changed; the audit may grow, and
-# names of environments with nothing pending may leave {cred}:pending
+# all keys of a Redis, to see that nothing has changed; the audit may grow, names
+# of environments with nothing pending may leave {cred}:pending, and environments
+# that are connected to are entered in {cred}:positions
 
 sub contents {
     my ($name) = @_;
@@ -228,7 +229,7 @@ sub contents {
         my $content = $command && redis($name, $command, $key, @args);
         $command ? ($key => "$command: $content") : ();
     } grep {
-        !/:audit(?::|\z)/
+        !/:(?:audit|audit:.*|positions)\z/
             && ($_ ne '{cred}:pending' || redis($name, 'TYPE', $_) ne 'set');
     } redis($name, 'KEYS', '*') };
 }

@@ -40,6 +40,7 @@ sub fake_serve {
         SELECT => "+OK\r\n",
         PING   => "+PONG\r\n",
         TIME   => sub { resp(Time::HiRes::gettimeofday()) },
+        STREAM => "*4\r\n:1\r\n\$1\r\n0\r\n\$3\r\n0-0\r\n\$0\r\n\r\n",
         %{ $args{replies} || {} },
     );
 
@@ -74,6 +75,7 @@ sub fake_serve {
                 print $log join(' ', map { s/[^ -~]/?/gr } @command), "\n";
 
                 my $name = uc $command[0];
+                $name = 'STREAM' if is_greeting(@command);
                 my $reply = $replies{$name};
 
                 $reply = @$reply > 1 ? shift @$reply : $reply->[0]
@@ -131,6 +133,16 @@ sub fake_command {
 
     substr $$input, 0, pos $$input, '';
     return @words;
+}
+
+
+# stream.lua, by which each connection to an environment begins
+
+sub is_greeting {
+    my ($name, undef, undef, $key, undef, $id, @more) = @_;
+
+    return $name =~ /^EVAL/ && !@more && ($key // '') =~ /:undeployments$/
+           && ($id // ':') =~ /^(?:\d+-\d+)?$/;
 }
 
 

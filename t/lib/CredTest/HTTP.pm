@@ -27,7 +27,7 @@ sub http_open {
     wait_for(sub {
         $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                       PeerPort => $port);
-    }, 5) or die "cannot connect to port $port: $!";
+    }) or die "cannot connect to port $port: $!";
 
     $sock->autoflush;
     return $sock;
@@ -37,7 +37,7 @@ sub http_open {
 sub http_read {
     my ($sock, $seconds, $method) = @_;
 
-    $seconds //= 10;
+    $seconds //= $CredTest::Process::Patience;
 
     my $text = '';
 
@@ -122,7 +122,7 @@ sub curl {
     my $url = $path =~ /^http/ ? $path
               : "http://127.0.0.1:$ENV{TEST_NGINX_PORT}$path";
 
-    open my $out, '-|', 'curl', '-sSi', '--max-time', 10, @args, $url
+    open my $out, '-|', 'curl', '-sSi', '--max-time', $CredTest::Process::Patience, @args, $url
         or die "curl: $!";
     local $/;
     return http_parse(scalar(<$out>) // '');
@@ -154,7 +154,7 @@ sub nginx_signal { kill $_[0], nginx_pid() }
 sub nginx_reload {
     my %old = map { $_ => 1 } nginx_workers();
     nginx_signal('HUP');
-    return wait_for(sub { List::Util::any { !$old{$_} } nginx_workers() }, 10);
+    return wait_for(sub { List::Util::any { !$old{$_} } nginx_workers() });
 }
 
 
@@ -164,7 +164,7 @@ sub nginx_stop {
 
     kill 'QUIT', $pid;
 
-    my $left = wait_for(sub { !List::Util::any { running($_) } @pids }, 10);
+    my $left = wait_for(sub { !List::Util::any { running($_) } @pids });
     kill 'KILL', @pids unless $left;
     unlink "$Dir/nginx/logs/nginx.pid";
 

@@ -15,6 +15,10 @@ use Time::HiRes ();
 
 our ($Dir, %Child);
 
+# seconds; what is waited for takes longer on a busy machine
+
+our $Patience = $ENV{CRED_PATIENCE} || 30;
+
 our @EXPORT = qw(
     $Dir %Child spawn reap reap_all dns free_port read_line read_bytes slurp
     temp_dir wait_for
@@ -60,7 +64,7 @@ sub reap {
     my ($pid, $signal) = @_;
     return unless defined $pid && delete $Child{$pid};
     kill $signal, $pid;
-    wait_for(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 10)
+    wait_for(sub { waitpid($pid, POSIX::WNOHANG()) != 0 })
         or kill('KILL', $pid) && waitpid($pid, 0);
 }
 
@@ -88,7 +92,7 @@ sub dns {
         '--user=' . getpwuid($>), '--log-facility=-',
         map { ("--local=/$_/", "--address=/$_/$hosts{$_}") } keys %hosts);
 
-    wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") }, 5)
+    wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") })
         or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");
 
     return $port;
@@ -109,7 +113,7 @@ sub read_bytes {
     my $bytes = '';
 
     while (length $bytes < $length) {
-        IO::Select->new($sock)->can_read($seconds // 5) or die "no answer\n";
+        IO::Select->new($sock)->can_read($seconds // $Patience) or die "no answer\n";
         sysread $sock, $bytes, $length - length $bytes, length $bytes
             or die "closed\n";
     }
@@ -128,7 +132,7 @@ sub slurp {
 sub wait_for {
     my ($condition, $seconds) = @_;
 
-    my $end = Time::HiRes::time() + ($seconds // 5);
+    my $end = Time::HiRes::time() + ($seconds // $Patience);
 
     while (1) {
         my $result = $condition->();

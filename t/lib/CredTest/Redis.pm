@@ -13,6 +13,8 @@ use IO::Socket::UNIX ();
 
 our %Redis;
 
+my $Server = $ENV{CRED_REDIS_SERVER} || 'redis-server';
+
 our @EXPORT = qw(
     %Redis redis redis_url redis_tcp redis_port redis_socket redis_start
     redis_stop redis_kill redis_pause redis_resume redis_clean redis_load redis_connect
@@ -42,7 +44,7 @@ sub redis_start {
     mkdir $r->{dir};
 
     $r->{changed} = 0;
-    $r->{pid} = spawn('redis', $name, 'redis-server',
+    $r->{pid} = spawn('redis', $name, $Server,
         '--port', $r->{port}, '--bind', '127.0.0.1', '-::1',
         '--unixsocket', $r->{socket}, '--unixsocketperm', '777',
         '--dir', $r->{dir}, '--save', '', '--appendonly', 'no',
@@ -51,8 +53,8 @@ sub redis_start {
     wait_for(sub {
         my $pong = eval { redis($name, 'PING') };
         defined $pong && $pong !~ /^\(error\) LOADING/;
-    }, 10) or die "redis-server $name does not start:\n"
-                  . slurp("$Dir/$name.log");
+    }) or die "$Server $name does not start:\n"
+              . slurp("$Dir/$name.log");
 }
 
 

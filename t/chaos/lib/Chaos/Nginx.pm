@@ -42,7 +42,8 @@ sub nginx {
         dir      => $dir,
         port     => free_port(),
         registry => $registry,
-        args     => { workers => 2, main => '', http => '', %args },
+        args     => { workers => 2, main => '', http => '', connect => '3s',
+                      command => '3s', %args },
     };
 
     push @Known, $self;
@@ -52,7 +53,7 @@ sub nginx {
 }
 
 
-# short times, so that what goes wrong goes wrong often
+# what a Redis takes on a busy machine is no fault, unless a program says so
 
 sub configure {
     my ($self, %args) = @_;
@@ -84,8 +85,8 @@ http {
 $paths
 
     cred_registry @{[ $self->{registry}->url ]};
-    cred_connect_timeout 300ms;
-    cred_command_timeout 500ms;
+    cred_connect_timeout $conf{connect};
+    cred_command_timeout $conf{command};
     cred_cascade_timeout 1s;
     cred_retry_delay 100ms 1s;
 $conf{http}
@@ -154,7 +155,7 @@ sub start {
         wait_for(sub {
             my %members = Chaos::Process::members($master = $self->master // 0);
             return exists $members{$master};
-        }, 10) or $master = undef;
+        }) or $master = undef;
     }
 
     Chaos::Process::kill_group($pid);
@@ -177,7 +178,7 @@ sub ready {
 sub nginx_start {
     for my $nginx (@_) {
         $nginx->start;
-        wait_for(sub { $nginx->ready }, 20)
+        wait_for(sub { $nginx->ready })
             or die "$nginx->{name} does not start:\n" . $nginx->log;
     }
 }
@@ -235,7 +236,7 @@ sub quit {
     my $master = $self->master;
 
     $self->signal('QUIT');
-    my $left = wait_for(sub { !(() = $self->processes) }, $seconds // 20);
+    my $left = wait_for(sub { !(() = $self->processes) }, $seconds);
     $self->kill;
 
     return $left;

@@ -19,6 +19,10 @@ my $Dir = File::Temp::tempdir('cred-chaos-XXXXXX', TMPDIR => 1);
 my $Port = 10000 + $$ % 500 * 40;
 my %Group;
 
+# as in t/lib/CredTest.pm
+
+my $Patience = $ENV{CRED_PATIENCE} || 30;
+
 chmod 0755, $Dir;
 
 
@@ -91,7 +95,7 @@ sub kill_group {
         kill 'KILL', keys %members;
         waitpid $group, POSIX::WNOHANG();
         return !%members;
-    }, 10) or warn "process group $group does not end\n";
+    }) or warn "process group $group does not end\n";
 }
 
 
@@ -103,7 +107,7 @@ sub kill_all {
 sub wait_for {
     my ($condition, $seconds) = @_;
 
-    my $end = Time::HiRes::time() + ($seconds // 10);
+    my $end = Time::HiRes::time() + ($seconds // $Patience);
 
     while (1) {
         my $result = $condition->();

@@ -20,6 +20,8 @@ our @EXPORT = qw(
 
 our $P = '{cred}';
 
+my $Server = $ENV{CRED_REDIS_SERVER} || 'redis-server';
+
 my @AOF = qw(--appendonly yes --appendfsync always
              --auto-aof-rewrite-percentage 0);
 
@@ -50,7 +52,7 @@ sub start {
     return if $self->{pid};
 
     $self->{pid} = Chaos::Process::spawn($self->{name},
-        'redis-server', '--port', $self->{port}, '--bind', '127.0.0.1',
+        $Server, '--port', $self->{port}, '--bind', '127.0.0.1',
         '--dir', $self->{dir}, '--save', '', @{ $self->{args} });
 }
 
@@ -79,7 +81,7 @@ sub redis_start {
     $_->start for @redis;
 
     for my $redis (@redis) {
-        wait_for(sub { $redis->ready }, 30)
+        wait_for(sub { $redis->ready })
             or die "$redis->{name} does not start:\n"
                    . slurp(temp_dir() . "/$redis->{name}.log");
     }
