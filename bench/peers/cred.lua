@@ -21,6 +21,9 @@ local registry, scripts = nil, {}
 local urls, receipts = {}, {}
 local wake = nil
 
+-- arguments of a receipt, and how many unpack() takes
+local RECEIPT, MOST = 5, 3000
+
 local bytes = ffi.new("unsigned char[32]")
 local hex = {}
 
@@ -89,12 +92,12 @@ local function acknowledge(premature)
             local all = receipts
             receipts = {}
 
-            -- unpack() takes some thousand elements
+            local step = MOST - MOST % RECEIPT
 
-            for i = 1, #all, 3000 do
+            for i = 1, #all, step do
                 local ok, err = run(registry, scripts.acknowledge,
                                     PREFIX .. ":audit", PREFIX, "1000", "60000",
-                                    unpack(all, i, math.min(i + 2999, #all)))
+                                    unpack(all, i, math.min(i + step - 1, #all)))
                 if not ok then
                     ngx.log(ngx.ERR, "acknowledge: ", err)
                 end
@@ -129,6 +132,19 @@ local function undeploy(url, member)
 
     return run(target, scripts.undeploy, target.prefix .. ":undeployments",
                target.prefix, member)
+end
+
+
+-- what undeploy.lua said, as acknowledge.lua wants it
+
+local function receipt(name, member, reply, failure, start)
+    local k = #receipts
+
+    receipts[k + 1] = name
+    receipts[k + 2] = member
+    receipts[k + 3] = reply and reply[1] or "pending"
+    receipts[k + 4] = reply and "" or failure
+    receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
 end
 
 
@@ -206,16 +222,11 @@ function _M.delete()
     local start = ngx.now()
 
     for n, thread in ipairs(threads) do
-        local _, state, failure = ngx.thread.wait(thread)
-        local k = #receipts
+        local _, said, failure = ngx.thread.wait(thread)
 
-        receipts[k + 1] = names[n]
-        receipts[k + 2] = member
-        receipts[k + 3] = state and state[1] or "pending"
-        receipts[k + 4] = state and "" or failure
-        receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
+        receipt(names[n], member, said, failure, start)
 
-        if state then
+        if said then
             results[n] = { names[n],
                 '{"environmentName":' .. cjson.encode(names[n])
                 .. ',"success":true,"message":"Undeployed successfully"}' }
