@@ -37,7 +37,7 @@ local this = {
     own = ARGV[1] .. ':' .. ARGV[3],
     now = now, stamp = string.format('%.0f', now),
     due = string.format('%.0f', now + ARGV[2]),
-    minute = math.floor(clock[1] / 60),
+    reset = (math.floor(clock[1] / 60) + 1) * 60,
     known = {}, room = 7000, bytes = 786432, refused = false
 }
 
@@ -155,11 +155,12 @@ local function check_scope(ask)
     end
 end
 
--- A minute has a key of its own, which needs no expiry to be over.  What is
--- asked again was counted the first time
+-- What is asked again was counted the first time.  A count that does not expire
+-- is no count of this minute: somebody has restored it, or Redis was killed
+-- before it could say when
 
 local function check_rate(ask)
-    local key = this.own .. ':rate' .. ask.owned .. ':' .. this.minute
+    local key = this.own .. ':rate' .. ask.owned
     local limit = redis.call('HGET', this.own .. ':scope' .. ask.owned,
                              'rate_limit')
     local count
@@ -168,17 +169,19 @@ local function check_rate(ask)
         count = tonumber(redis.call('GET', key)) or 1
     else
         count = redis.call('INCR', key)
-        ask.counted = key
-        if count == 1 then
-            redis.call('EXPIRE', key, '120')
+        if redis.call('TTL', key) < 0 then
+            count = 1
+            redis.call('SET', key, '1', 'EX', '60')
+            redis.call('EXPIREAT', key, string.format('%d', this.reset))
         end
+        ask.counted = key
     end
 
     limit = limit and #limit < 10 and string.find(limit, '^%d+$')
             and tonumber(limit) or tonumber(ARGV[5])
 
     ask.rate = string.format('%d %d %d', limit, math.max(limit - count, 0),
-                             (this.minute + 1) * 60)
+                             this.reset)
 
     return count > limit and not ask.again and 'rate_limited' or nil
 end
