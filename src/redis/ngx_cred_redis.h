@@ -22,7 +22,6 @@
 
 
 #define NGX_CRED_REDIS_PORT           6379
-#define NGX_CRED_REDIS_PREFIX         "{cred}"
 
 
 /* what became of a command */

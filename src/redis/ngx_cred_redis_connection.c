@@ -417,8 +417,10 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         ngx_cred_redis_word(redis, err, reason, detail);
     }
 
-    level = (redis->down || ngx_cred_redis_shutdown) ? NGX_LOG_INFO
-                                                     : NGX_LOG_ERR;
+    /* nobody can do anything about it, or has read of it already */
+
+    level = (redis->down || redis->retired || ngx_cred_redis_shutdown)
+            ? NGX_LOG_INFO : NGX_LOG_ERR;
 
     ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
                   redis->error_len, redis->error);
