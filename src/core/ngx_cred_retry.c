@@ -42,6 +42,8 @@ typedef struct {
     unsigned                 down:1;     /* the last attempt did not get there
                                             or commands would be refused */
     unsigned                 drain:1;    /* it is back */
+    unsigned                 failed:1;   /* it took commands and did not answer:
+                                            it is back when one is settled */
     unsigned                 warned:1;   /* it is not registered any more */
 } ngx_cred_retry_environment_t;
 
@@ -566,7 +568,7 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
                       ngx_cred_retry_name(environment), err);
     }
 
-    if (environment->down && !down) {
+    if (environment->down && !down && !environment->failed) {
         environment->drain = 1;
         ngx_cred_retry_schedule(retry, 1);
     }
@@ -587,11 +589,16 @@ ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
         return;
     }
 
+    if (u->reason != NGX_CRED_REFUSED) {
+        claim->environment->down = 1;
+        claim->environment->failed = 1;
+        return;
+    }
+
     /* a Redis that is loading its data is back soon */
 
-    if (u->reason != NGX_CRED_REFUSED
-        || (u->error.len >= 7
-            && ngx_strncmp(u->error.data, "LOADING", 7) == 0))
+    if (u->error.len >= 7
+        && ngx_strncmp(u->error.data, "LOADING", 7) == 0)
     {
         claim->environment->down = 1;
     }
@@ -615,6 +622,11 @@ ngx_cred_retry_release(ngx_cred_undeployment_t *u)
 
     if (!claim->done) {
         environment->drain = 0;
+
+    } else if (environment->failed) {
+        environment->failed = 0;
+        environment->drain = 1;
+        ngx_cred_retry_schedule(claim->retry, 1);
 
     } else if (claim->full) {
         ngx_cred_retry_schedule(claim->retry, 1);

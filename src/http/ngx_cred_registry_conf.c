@@ -14,6 +14,7 @@
 #include <ngx_cred_http.h>
 
 
+#define NGX_HTTP_CRED_PREFIX        "{cred}"
 #define NGX_HTTP_CRED_PASSWORD_LEN  4096
 
 
@@ -272,7 +273,7 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     set.prefix = clcf->prefix.len ? clcf->prefix : clcf->url->prefix;
 
     if (set.prefix.len == 0) {
-        ngx_str_set(&set.prefix, NGX_CRED_REDIS_PREFIX);
+        ngx_str_set(&set.prefix, NGX_HTTP_CRED_PREFIX);
     }
 
     set.environments.connect_timeout = clcf->connect_timeout;

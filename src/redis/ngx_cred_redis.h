@@ -22,7 +22,6 @@
 
 
 #define NGX_CRED_REDIS_PORT           6379
-#define NGX_CRED_REDIS_PREFIX         "{cred}"
 
 
 /* what became of a command */
@@ -74,9 +73,9 @@ typedef struct {
 
 
 /*
- * How to reach Redis servers; lives as long as the cycle that uses it.  Settings
- * that share connections by their identity may stand for each other: those of
- * the last ngx_cred_redis_get() are in use.
+ * How to reach Redis servers; lives as long as the cycle that uses it.
+ * Settings that share connections by their identity may stand for each other:
+ * those of the last ngx_cred_redis_get() are in use.
  */
 
 typedef struct {
@@ -258,10 +257,10 @@ ngx_uint_t ngx_cred_redis_down(ngx_cred_redis_t *redis);
 
 /*
  * The greeting.  When AUTH, SELECT and TIME of a new connection have succeeded
- * and conf->greet is set, it is called from an event handler, and commands wait.
- * It sends commands of the greeting, whose handlers send more, as long as it
- * takes; their errors are for their handlers to judge.  It ends in one of three
- * ways:
+ * and conf->greet is set, it is called from an event handler, and commands
+ * wait.  It sends commands of the greeting, whose handlers send more, as long
+ * as it takes; their errors are for their handlers to judge.  It ends in one of
+ * three ways:
  *
  *     ngx_cred_redis_admit()    the commands that wait leave;
  *     ngx_cred_redis_reject()   the connection fails like one whose handshake

@@ -42,7 +42,9 @@ ngx_cred_redis_start_handler(ngx_event_t *ev)
 
     redis = ev->data;
 
-    if (redis->state != NGX_CRED_REDIS_CLOSED) {
+    if (redis->state != NGX_CRED_REDIS_CLOSED
+        || (redis->retired && redis->ncommands == 0))
+    {
         return;
     }
 

@@ -101,7 +101,7 @@ struct ngx_cred_redis_s {
     unsigned                   down:1;         /* and it was logged */
     unsigned                   doubtful:1;     /* was good until it got
                                                   commands, the last time */
-    unsigned                   answered:1;     /* a command, since it is ready */
+    unsigned                   answered:1;     /* a command, since ready */
     unsigned                   busy:1;         /* within its handlers */
     ngx_uint_t                 refusal;        /* status of commands that are
                                                   refused while it is down */
@@ -127,28 +127,8 @@ void ngx_cred_redis_flush(ngx_cred_redis_t *redis);
 /* writes what can be written; NGX_ERROR, and no more, if the socket failed */
 ngx_int_t ngx_cred_redis_send(ngx_cred_redis_t *redis);
 
-/*
- * Closes the connection and ends all its commands: those that were sent with
- * "status", the others with NGX_CRED_REDIS_UNREACHABLE.  The reason is logged
- * once, until it is back.
- */
-void ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status,
-    ngx_err_t err, const char *reason, ngx_str_t *detail);
-
-/* closes it, silently; there must be no commands */
-void ngx_cred_redis_close(ngx_cred_redis_t *redis);
-
-/*
- * Closes it, silently; ends the commands that were sent, and connects again if
- * there are others.
- */
-void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
-
 /* the handshake and the greeting, if any, are over: commands leave */
 void ngx_cred_redis_ready(ngx_cred_redis_t *redis);
-
-/* it has answered more than a handshake: forgets that it was down */
-void ngx_cred_redis_back(ngx_cred_redis_t *redis);
 
 void ngx_cred_redis_read_handler(ngx_event_t *rev);
 void ngx_cred_redis_write_handler(ngx_event_t *wev);
@@ -176,6 +156,32 @@ void ngx_cred_redis_start_handler(ngx_event_t *ev);
 void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 
+/* ngx_cred_redis_end.c */
+
+/*
+ * Closes the connection and ends all its commands: those that were sent with
+ * "status", the others with NGX_CRED_REDIS_UNREACHABLE.  The reason is logged
+ * once, until it is back.
+ */
+void ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_err_t err, const char *reason, ngx_str_t *detail);
+
+/* closes it, silently; there must be no commands */
+void ngx_cred_redis_close(ngx_cred_redis_t *redis);
+
+/*
+ * Closes it, silently; ends the commands that were sent, and connects again if
+ * there are others.
+ */
+void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
+
+/* it has answered more than a handshake: forgets that it was down */
+void ngx_cred_redis_back(ngx_cred_redis_t *redis);
+
+/* ends what was to be ended when none of its handlers is running */
+void ngx_cred_redis_end_handler(ngx_event_t *ev);
+
+
 /* ngx_cred_redis_greeting.c */
 
 /* the handshake is over: it is the owner's turn */
@@ -184,8 +190,6 @@ void ngx_cred_redis_greet(ngx_cred_redis_t *redis);
 /* ngx_cred_redis_eval() of a command of the greeting */
 ngx_int_t ngx_cred_redis_greeting_eval(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
-
-void ngx_cred_redis_end_handler(ngx_event_t *ev);
 
 
 /* ngx_cred_redis_pool.c */

@@ -134,28 +134,6 @@ ngx_cred_redis_regreet(ngx_cred_redis_t *redis)
 }
 
 
-/* what closes the connection is done when none of its handlers is running */
-
-void
-ngx_cred_redis_end_handler(ngx_event_t *ev)
-{
-    ngx_cred_redis_t  *redis;
-
-    redis = ev->data;
-
-    if (redis->rejected) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, NULL, NULL);
-
-    } else if (redis->regreet) {
-        ngx_cred_redis_renew(redis);
-    }
-
-    if (redis->retired && redis->ncommands == 0) {
-        ngx_cred_redis_destroy(redis);
-    }
-}
-
-
 void
 ngx_cred_redis_keep(ngx_cred_redis_t *redis)
 {

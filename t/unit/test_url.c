@@ -217,6 +217,30 @@ test_names(void)
     test_name("redis://user:secret@h:1/2?prefix=x", "h:1/2");
     test_name("rediss://:secret@[::1]:1", "[::1]:1/0");
     test_name("unix:/s?db=3", "unix:/s?db=3");
+
+    test_name("redis://a%0d%0a2026%1b%7f%c3%a9", "a??2026??\xc3\xa9:6379/0");
+    test_name("unix:/a%0ab", "unix:/a?b?db=0");
+}
+
+
+static void
+test_printable(void)
+{
+    u_char     *p, buf[8];
+    ngx_str_t   got, *name;
+
+    name = unit_bytes("a\0\n\x1f\x7f~\xff bcd", 11);
+
+    p = ngx_cred_redis_printable(buf, buf + sizeof(buf), name);
+
+    got.data = buf;
+    got.len = p - buf;
+
+    unit_is(&got, unit_bytes("a????~\xff ", 8), "printable, as far as it fits");
+
+    got.len = ngx_cred_redis_printable(buf, buf, name) - buf;
+
+    unit_ok(got.len == 0, "printable: no room");
 }
 
 
@@ -228,6 +252,7 @@ main(void)
     test_urls();
     test_lengths();
     test_names();
+    test_printable();
 
     return unit_done();
 }

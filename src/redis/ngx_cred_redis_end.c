@@ -1,0 +1,321 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_redis_connection.h>
+
+
+static void ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err,
+    const char *reason, ngx_str_t *detail);
+static void ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_queue_t *others);
+static void ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src);
+static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_disconnect(ngx_cred_redis_t *redis);
+
+
+void
+ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
+    const char *reason, ngx_str_t *detail)
+{
+    ngx_msec_t   delay;
+    ngx_uint_t   level;
+    ngx_queue_t  others;
+
+    /* whoever rejected its greeting has said why */
+
+    if (!redis->rejected) {
+        ngx_cred_redis_word(redis, err, reason, detail);
+        redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+    }
+
+    /* nobody can do anything about it, or has read of it already */
+
+    level = (redis->down || redis->retired || ngx_cred_redis_shutdown)
+            ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+    ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
+                  redis->error_len, redis->error);
+
+    redis->down = 1;
+
+    if (redis->state == NGX_CRED_REDIS_READY
+        && !redis->answered && !ngx_queue_empty(&redis->sent))
+    {
+        redis->doubtful = 1;
+    }
+
+    if ((redis->state != NGX_CRED_REDIS_READY || redis->doubtful)
+        && !redis->retired)
+    {
+        redis->failures++;
+
+        delay = NGX_CRED_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 10);
+        delay = ngx_min(delay, NGX_CRED_REDIS_BACKOFF_MAX);
+        delay -= ngx_random() % (delay / 4 + 1);
+
+        ngx_add_timer(&redis->backoff, delay);
+    }
+
+    ngx_queue_init(&others);
+    ngx_cred_redis_move(&others, &redis->waiting);
+
+    ngx_cred_redis_end(redis, status, &others);
+}
+
+
+/* what went wrong, for the log and for commands */
+
+static void
+ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err, const char *reason,
+    ngx_str_t *detail)
+{
+    u_char     *p, *last;
+    ngx_str_t   text;
+
+    last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
+    p = ngx_slprintf(redis->error, last, "%s", reason);
+
+    if (detail) {
+        p = ngx_slprintf(p, last, " %V", detail);
+    }
+
+    if (err) {
+        p = ngx_slprintf(p, last, " (%d: ", err);
+        p = ngx_strerror(err, p, last - p);
+        p = ngx_slprintf(p, last, ")");
+    }
+
+    text.data = redis->error;
+    text.len = p - redis->error;
+
+    (void) ngx_cred_redis_printable(redis->error, last, &text);
+
+    redis->error_len = text.len;
+}
+
+
+void
+ngx_cred_redis_renew(ngx_cred_redis_t *redis)
+{
+    ngx_queue_t  none;
+
+    ngx_cred_redis_word(redis, 0, "the connection was renewed", NULL);
+    redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+
+    ngx_queue_init(&none);
+    ngx_cred_redis_end(redis, NGX_CRED_REDIS_BROKEN, &none);
+
+    if (redis->ncommands || !ngx_exiting) {
+        ngx_cred_redis_connect(redis);
+    }
+}
+
+
+/*
+ * Closes the connection; ends the commands that were sent, those of a greeting,
+ * and "others", which were waiting.
+ */
+
+static void
+ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
+    ngx_queue_t *others)
+{
+    ngx_uint_t                 busy, greeting, n;
+    ngx_queue_t                queue, *q;
+    ngx_cred_redis_command_t  *command;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&redis->sent);
+         q != ngx_queue_sentinel(&redis->sent);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    n -= ngx_cred_redis_unsent(redis);
+
+    ngx_queue_init(&queue);
+    ngx_cred_redis_move(&queue, &redis->sent);
+    ngx_cred_redis_move(&queue, &redis->greetings);
+    ngx_cred_redis_move(&queue, others);
+
+    greeting = (redis->state == NGX_CRED_REDIS_GREETING && !redis->rejected);
+
+    redis->nwaiting = 0;
+
+    for (q = ngx_queue_head(&redis->waiting);
+         q != ngx_queue_sentinel(&redis->waiting);
+         q = ngx_queue_next(q))
+    {
+        redis->nwaiting++;
+    }
+
+    ngx_cred_redis_disconnect(redis);
+
+    busy = redis->busy;
+    redis->busy = 1;
+
+    while (!ngx_queue_empty(&queue)) {
+        q = ngx_queue_head(&queue);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        redis->ncommands--;
+        redis->nclosing -= command->closing;
+
+        if (n) {
+            n--;
+            ngx_cred_redis_finish(redis, command, status);
+
+        } else {
+            ngx_cred_redis_finish(redis, command, redis->refusal);
+        }
+    }
+
+    if (greeting && redis->conf.abandon) {
+        redis->conf.abandon(redis, redis->conf.data);
+    }
+
+    redis->busy = busy;
+
+    ngx_cred_redis_watch(redis);
+}
+
+
+static void
+ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src)
+{
+    if (!ngx_queue_empty(src)) {
+        ngx_queue_add(dst, src);
+        ngx_queue_init(src);
+    }
+}
+
+
+/* how many of the commands in "sent" have not a byte out yet */
+
+static ngx_uint_t
+ngx_cred_redis_unsent(ngx_cred_redis_t *redis)
+{
+    size_t                     left;
+    ngx_uint_t                 n, unsent;
+    ngx_queue_t               *q;
+    ngx_cred_redis_command_t  *command;
+
+    n = 0;
+    unsent = 0;
+    left = redis->out.last - redis->out.pos;
+
+    for (q = ngx_queue_last(&redis->sent);
+         q != ngx_queue_sentinel(&redis->sent);
+         q = ngx_queue_prev(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        n++;
+
+        if (command->ncall == 0) {
+            continue;
+        }
+
+        if (left < command->size) {
+            break;
+        }
+
+        left -= command->size;
+        unsent = n;
+    }
+
+    return unsent;
+}
+
+
+void
+ngx_cred_redis_close(ngx_cred_redis_t *redis)
+{
+    ngx_queue_t  none;
+
+    ngx_queue_init(&none);
+    ngx_cred_redis_end(redis, NGX_CRED_REDIS_BROKEN, &none);
+}
+
+
+static void
+ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
+{
+    if (redis->resolving) {
+        ngx_resolve_name_done(redis->resolving);
+        redis->resolving = NULL;
+    }
+
+    if (redis->peer.connection) {
+        ngx_close_connection(redis->peer.connection);
+        redis->peer.connection = NULL;
+    }
+
+    if (redis->codec) {
+        ngx_cred_redis_codec_destroy(redis->codec);
+        redis->codec = NULL;
+    }
+
+    if (redis->out.start) {
+        ngx_free(redis->out.start);
+        ngx_memzero(&redis->out, sizeof(ngx_cred_redis_output_t));
+    }
+
+    if (redis->timer.timer_set) {
+        ngx_del_timer(&redis->timer);
+    }
+
+    if (redis->flush.posted) {
+        ngx_delete_posted_event(&redis->flush);
+    }
+
+    redis->log.action = NULL;
+    redis->state = NGX_CRED_REDIS_CLOSED;
+    redis->rejected = 0;
+    redis->regreet = 0;
+}
+
+
+void
+ngx_cred_redis_back(ngx_cred_redis_t *redis)
+{
+    redis->failures = 0;
+    redis->doubtful = 0;
+
+    if (redis->down) {
+        redis->down = 0;
+        ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
+    }
+}
+
+
+/* what closes the connection is done when none of its handlers is running */
+
+void
+ngx_cred_redis_end_handler(ngx_event_t *ev)
+{
+    ngx_cred_redis_t  *redis;
+
+    redis = ev->data;
+
+    if (redis->rejected) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, NULL, NULL);
+
+    } else if (redis->regreet) {
+        ngx_cred_redis_renew(redis);
+    }
+
+    if (redis->retired && redis->ncommands == 0) {
+        ngx_cred_redis_destroy(redis);
+    }
+}
