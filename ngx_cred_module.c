@@ -47,6 +47,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cred_strict"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, strict),
+      NULL },
+
     { ngx_string("cred_registry"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_cred_registry,
@@ -176,6 +183,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      */
 
     clcf->apis = NGX_CONF_UNSET_PTR;
+    clcf->strict = NGX_CONF_UNSET;
     clcf->url = NGX_CONF_UNSET_PTR;
     clcf->connect_timeout = NGX_CONF_UNSET_MSEC;
     clcf->command_timeout = NGX_CONF_UNSET_MSEC;
@@ -200,6 +208,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_ptr_value(conf->apis, prev->apis, NULL);
+    ngx_conf_merge_value(conf->strict, prev->strict, 1);
 
     if (conf->url == NGX_CONF_UNSET_PTR) {
         conf->addrs = prev->addrs;

@@ -31,6 +31,8 @@ typedef struct {
     ngx_array_t                *apis;          /* ngx_cred_api_t *; NULL: off */
     ngx_uint_t                  methods;       /* of all of them */
     ngx_str_t                   delete_at;     /* FILE:LINE of the directive */
+    ngx_flag_t                  strict;        /* other spellings of routes are
+                                                  not passed on */
 
     ngx_cred_registry_t        *registry;
 
@@ -59,6 +61,8 @@ typedef struct {
     ngx_cred_view_t             view;
     ngx_cred_params_t           params;
     ngx_cred_delete_t          *del;           /* under way, or NULL */
+    ngx_uint_t                  absent;        /* another spelling of a route:
+                                                  no credential has it */
 
     /* for the variables; strings in the pool of the request */
 

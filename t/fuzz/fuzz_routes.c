@@ -28,6 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     u_char            *last;
     ngx_str_t          uri;
     ngx_uint_t         i, matches;
+    ngx_cred_path_t    path;
     ngx_cred_route_t   route;
 
     uri.data = (u_char *) data;
@@ -40,7 +41,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         ngx_memzero(&route, sizeof(ngx_cred_route_t));
 
-        if (ngx_cred_apis[i]->route(&uri, &route) != NGX_OK) {
+        path.rest = uri;
+        path.lax = 0;
+
+        if (ngx_cred_apis[i]->route(&path, &route) != NGX_OK) {
             continue;
         }
 
