@@ -27,10 +27,17 @@ all: build/nginx/objs/Makefile
 		modules > build/nginx/make.log
 	@install -C -m 644 build/nginx/objs/ngx_http_cred_module.so build/ngx_cred_module.so
 
-build/nginx/objs/Makefile: config
+build/nginx/objs/Makefile: config build/sources
 	@. $(NGINX_SRC)/conf_flags \
 	&& util/configure $(NGINX_SRC) build/nginx "$${NGX_CONF_FLAGS[@]}" \
 		--with-cc-opt=-O2 --add-dynamic-module=$(CURDIR)
+
+# their list: a file more or less takes configuring again
+
+build/sources: FORCE
+	@mkdir -p build
+	@echo $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
+	|| echo $(sort $(wildcard src/*/*.c)) > $@
 
 demo:
 	@util/install-deps build demo
@@ -79,7 +86,7 @@ asan: build/asan/objs/Makefile
 
 # nodelete: what a module that is unmapped at exit still holds looks leaked
 
-build/asan/objs/Makefile: $(SOURCE) config
+build/asan/objs/Makefile: $(SOURCE) config build/sources
 	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
 		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
 		--with-ld-opt="$(ASAN) -Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
@@ -91,7 +98,7 @@ static: build/static/objs/Makefile
 		binary > build/static/make.log
 	build/static/objs/nginx -V
 
-build/static/objs/Makefile: $(SOURCE) config
+build/static/objs/Makefile: $(SOURCE) config build/sources
 	@util/configure $(abspath $(<D)) build/static --add-module=$(CURDIR)
 
 # nginx as Debian patches it
@@ -124,5 +131,7 @@ help:
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
 
-.PHONY: all demo test unit test-asan test-chaos test-deps bench asan static \
+FORCE:
+
+.PHONY: FORCE all demo test unit test-asan test-chaos test-deps bench asan static \
 	clean help

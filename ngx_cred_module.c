@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_cred_init_process(ngx_cycle_t *cycle);
 
 static char *ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 static char *ngx_http_cred_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_cred_retry_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -349,8 +350,7 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (*api == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown API \"%V\"", &value[i]);
+            ngx_http_cred_unknown_api(cf, &value[i]);
             return NGX_CONF_ERROR;
         }
 
@@ -390,6 +390,27 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cmcf->intercepted = 1;
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char           *p, *last;
+    ngx_cred_api_t  **api;
+    u_char            known[NGX_MAX_CONF_ERRSTR];
+
+    p = known;
+    last = known + sizeof(known);
+
+    for (api = ngx_cred_apis; *api; api++) {
+        p = ngx_slprintf(p, last, "%s%V", p == known ? "" : ", ",
+                         &(*api)->name);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown API \"%V\", there are: %*s", name,
+                       (size_t) (p - known), known);
 }
 
 

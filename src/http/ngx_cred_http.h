@@ -106,6 +106,13 @@ ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
 ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
 
+/*
+ * Writes to the error log of the connection, so with client and request, what
+ * an operator will look for: refusals, and what is not done everywhere; and
+ * that no environment is registered.
+ */
+void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
+
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
