@@ -28,10 +28,17 @@ all: build/nginx/objs/Makefile
 		modules > build/nginx/make.log
 	@install -C -m 644 build/nginx/objs/ngx_http_cred_module.so build/ngx_cred_module.so
 
-build/nginx/objs/Makefile: config
+build/nginx/objs/Makefile: config build/sources
 	@. $(NGINX_SRC)/conf_flags \
 	&& util/configure $(NGINX_SRC) build/nginx "$${NGX_CONF_FLAGS[@]}" \
 		--with-cc-opt=-O2 --add-dynamic-module=$(CURDIR)
+
+# their list: a file more or less takes configuring again
+
+build/sources: FORCE
+	@mkdir -p build
+	@echo $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
+	|| echo $(sort $(wildcard src/*/*.c)) > $@
 
 demo:
 	@util/install-deps build demo
@@ -95,7 +102,7 @@ asan: build/asan/objs/Makefile
 
 # nodelete: what a module that is unmapped at exit still holds looks leaked
 
-build/asan/objs/Makefile: $(SOURCE) config
+build/asan/objs/Makefile: $(SOURCE) config build/sources
 	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
 		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
 		--with-ld-opt="$(ASAN) -Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
@@ -107,7 +114,7 @@ static: build/static/objs/Makefile
 		binary > build/static/make.log
 	build/static/objs/nginx -V
 
-build/static/objs/Makefile: $(SOURCE) config
+build/static/objs/Makefile: $(SOURCE) config build/sources
 	@util/configure $(abspath $(<D)) build/static --add-module=$(CURDIR)
 
 # nginx as Debian patches it
@@ -146,5 +153,7 @@ help:
 	@echo "After make test, one file is quickest by"
 	@echo "                 prove -It/lib -Ibuild/perl5 t/FILE.t"
 
-.PHONY: all demo test unit test-asan test-chaos test-matrix test-deps bench \
-	asan static clean help
+FORCE:
+
+.PHONY: FORCE all demo test unit test-asan test-chaos test-matrix test-deps \
+	bench asan static clean help

@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_cred_init_process(ngx_cycle_t *cycle);
 
 static char *ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 static char *ngx_http_cred_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_cred_retry_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -45,6 +46,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       ngx_http_cred_delete,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("cred_strict"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, strict),
       NULL },
 
     { ngx_string("cred_registry"),
@@ -184,6 +192,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      */
 
     clcf->apis = NGX_CONF_UNSET_PTR;
+    clcf->strict = NGX_CONF_UNSET;
     clcf->url = NGX_CONF_UNSET_PTR;
     clcf->connect_timeout = NGX_CONF_UNSET_MSEC;
     clcf->command_timeout = NGX_CONF_UNSET_MSEC;
@@ -209,6 +218,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_ptr_value(conf->apis, prev->apis, NULL);
+    ngx_conf_merge_value(conf->strict, prev->strict, 1);
 
     if (conf->url == NGX_CONF_UNSET_PTR) {
         conf->addrs = prev->addrs;
@@ -352,8 +362,7 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (*api == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown API \"%V\"", &value[i]);
+            ngx_http_cred_unknown_api(cf, &value[i]);
             return NGX_CONF_ERROR;
         }
 
@@ -385,6 +394,27 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cmcf->intercepted = 1;
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char           *p, *last;
+    ngx_cred_api_t  **api;
+    u_char            known[NGX_MAX_CONF_ERRSTR];
+
+    p = known;
+    last = known + sizeof(known);
+
+    for (api = ngx_cred_apis; *api; api++) {
+        p = ngx_slprintf(p, last, "%s%V", p == known ? "" : ", ",
+                         &(*api)->name);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown API \"%V\", there are: %*s", name,
+                       (size_t) (p - known), known);
 }
 
 

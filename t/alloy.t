@@ -44,6 +44,7 @@ defaults(http_config => backend(), config => <<'END', registry => <<'END');
 location / {
     cred_registry     $TEST_NGINX_REGISTRY;
     cred_delete       alloy;
+    cred_strict       off;
     proxy_pass        http://127.0.0.1:$TEST_NGINX_PORT;
     proxy_set_header  Host backend;
 }

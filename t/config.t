@@ -132,7 +132,8 @@ accepted('cred_alloy_version 2025-09 optional;');
 
 # cred_delete
 
-refused(30, 'unknown API "nonsense"', $r, undef, 'cred_delete nonsense;');
+refused(30, 'unknown API "nonsense", there are: apinizer, iam, deepset, '
+            . 'thousandeyes, alloy', $r, undef, 'cred_delete nonsense;');
 refused(30, 'unknown API "Apinizer"', $r, undef, 'cred_delete Apinizer;');
 refused(30, 'unknown API ""', $r, undef, 'cred_delete "";');
 refused(30, 'unknown API "off"', $r, undef, 'cred_delete apinizer off;');
@@ -156,6 +157,19 @@ refused(30, $none, undef, undef, 'cred_delete apinizer;');
 refused(10, $none, 'cred_delete apinizer;', undef, $r);
 accepted(undef, $r, 'cred_delete apinizer;');
 accepted(undef, undef, "$r cred_delete apinizer;");
+
+
+# cred_strict
+
+refused($_->[0], 'invalid value "maybe" in "cred_strict" directive, '
+                 . 'it must be "on" or "off"', @$_[1 .. 3])
+    for [10, 'cred_strict maybe;'], [20, undef, 'cred_strict maybe;'],
+        [30, undef, undef, 'cred_strict maybe;'];
+refused(30, '"cred_strict" directive is duplicate', undef, undef,
+        'cred_strict on; cred_strict on;');
+accepted("$r cred_strict on;", 'cred_strict off;',
+         'cred_delete apinizer; cred_strict on;');
+accepted(undef, undef, 'cred_strict off;');
 
 
 # Redis URLs

@@ -36,6 +36,7 @@ END
 defaults(sample($backend), config => <<'END');
 location /apiops/ {
     cred_delete  apinizer;
+    cred_strict  off;
     proxy_pass   http://backend;
 }
 END

@@ -217,3 +217,78 @@ ok(wait_for(sub {
     slurp(temp_dir() . '/counts.log') eq "deleted 2 0 1 1\n"
         . "unauthorized - - - -\ndeleted 2 0 0 0\n"
 }), 'the log') or diag(slurp(temp_dir() . '/counts.log'));
+
+
+
+=== TEST 7: lines of the error log: refusals, and what is not done everywhere
+--- script
+my $hash = substr sha256('BADTOKEN'), 0, 8;
+my $said = sub {
+    my ($what, $regex) = @_;
+    my @lines;
+    wait_for(sub { @lines = grep { /$regex/ } split /\n/, error_log_text() });
+    is(@lines, 1, $what) or diag(error_log_text());
+    like($lines[0] // '', qr/client: 127\.0\.0\.1, server: localhost, request:/,
+         "$what: of the client");
+};
+
+credential(['pending', 'newer', "line\nbreak", 'one', 'two', 'three']);
+del('api-user');
+ok(settled(), 'settled');
+
+del('nobody');
+$said->('not found', qr/\[info\] .* delete: apinizer, scope "MyProject", /
+                     . qr/id "nobody": not_found, client/);
+del('x', token => 'BADTOKEN');
+$said->('a bad token', qr/id "x": unauthorized, token $hash\.\.\., client/);
+call('DELETE', path('y'), ['Authorization: BADTOKEN']);
+$said->('no token', qr/id "y": unauthorized, no token or a malformed one,/);
+del('z', token => 'VIEWER');
+$said->('a viewer', qr/id "z": forbidden,/);
+del('z', token => 'STRANGER');
+$said->('no member', qr/id "z": scope_not_found,/);
+del(undef, path => path('u') =~ s/credentials/Credentials/r);
+$said->('another spelling', qr/"u": not_found, another spelling of a delete/);
+del('a%0Ab%7F%1b');
+$said->('control characters', qr/id "a\?b\?\?": not_found/);
+del('x' x 200);
+$said->('a long name', qr/id "x{128}\.\.\.": not_found/);
+
+redis('registry', 'HSET', '{cred}:environments', "no\nne", 'nonsense',
+      'z', 'nonsense');
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:newer',
+      'revision', 2);
+my $operation = operation(del('newer'));
+$said->('pending and superseded', qr/"newer": deleted, operation $operation, /
+        . qr/pending in no\?ne, z, superseded in staging, client/);
+$operation = operation(del('newer'));
+$said->('resumed', qr/"newer": resumed, operation $operation, pending in no/);
+unlike(error_log_text(), qr/api-user": /, 'nothing of what is done everywhere');
+
+redis('registry', 'DEL', '{cred}:environments');
+my $deserted = qr/\[warn\] .* a delete concerned no environment: none is /
+               . qr/registered in "\{cred\}:environments", client/;
+del($_) for 'one', 'two';
+$said->('no environment, once', $deserted);
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('staging'));
+del('three');
+redis('registry', 'DEL', '{cred}:environments');
+credential('four');
+del('four');
+is((my $n = () = error_log_text() =~ /$deserted/g), 2, 'and again after one');
+
+redis_kill('registry');
+wait_for(sub { del('x')->{status} == 503 });
+like(error_log_text(), qr/id "x": unavailable, client/, 'unavailable');
+unlike(error_log_text(), qr/TOKEN|VIEWER|STRANGER/, 'never a token');
+redis_start('registry');
+
+
+
+=== TEST 8: and nothing of that where the level is higher
+--- log_level: notice
+--- script
+del('nobody');
+del('x', token => 'BADTOKEN');
+unlike(error_log_text(), qr/delete: /, 'nothing');

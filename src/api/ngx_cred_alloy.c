@@ -12,7 +12,8 @@
 #include <ngx_cred_api.h>
 
 
-static ngx_int_t ngx_cred_alloy_route(ngx_str_t *uri, ngx_cred_route_t *route);
+static ngx_int_t ngx_cred_alloy_route(ngx_cred_path_t *path,
+    ngx_cred_route_t *route);
 static ngx_int_t ngx_cred_alloy_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params);
 static ngx_int_t ngx_cred_alloy_version(ngx_cred_view_t *view);
@@ -22,36 +23,31 @@ static ngx_int_t ngx_cred_alloy_answer(ngx_cred_view_t *view,
 
 
 ngx_cred_api_t  ngx_cred_alloy = {
-    ngx_string("alloy"),
-    NGX_HTTP_DELETE,
-    { ngx_string("authorization"), ngx_string("x-api-version") },
-    { 0, ngx_null_string, 1, 0 },
-    0,
-    0,
-    ngx_cred_alloy_route,
-    ngx_cred_alloy_identify,
-    ngx_cred_alloy_answer
+    .name = ngx_string("alloy"),
+    .method = NGX_HTTP_DELETE,
+    .headers = { ngx_string("authorization"),
+                  ngx_string("x-api-version") },
+    .rules = { .membership = 1 },
+    .route = ngx_cred_alloy_route,
+    .identify = ngx_cred_alloy_identify,
+    .answer = ngx_cred_alloy_answer
 };
 
 
 /* /users/{userId}/credentials/{credentialId} */
 
 static ngx_int_t
-ngx_cred_alloy_route(ngx_str_t *uri, ngx_cred_route_t *route)
+ngx_cred_alloy_route(ngx_cred_path_t *path, ngx_cred_route_t *route)
 {
-    ngx_str_t  rest;
-
-    rest = *uri;
-
-    if (ngx_cred_api_prefix(&rest, "/users/") != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->scope) != NGX_OK
-        || ngx_cred_api_prefix(&rest, "/credentials/") != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK)
+    if (ngx_cred_api_prefix(path, "/users/") != NGX_OK
+        || ngx_cred_api_segment(path, &route->scope) != NGX_OK
+        || ngx_cred_api_prefix(path, "/credentials/") != NGX_OK
+        || ngx_cred_api_segment(path, &route->id) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    return ngx_cred_api_end(&rest);
+    return ngx_cred_api_end(path);
 }
 
 

@@ -17,11 +17,9 @@ static size_t ngx_cred_api_utf8_char(u_char *p, u_char *last,
 
 
 ngx_cred_api_t  *ngx_cred_apis[] = {
-    &ngx_cred_apinizer,
-    &ngx_cred_iam,
-    &ngx_cred_deepset,
-    &ngx_cred_thousandeyes,
-    &ngx_cred_alloy,
+#define NGX_CRED_API(name)  &ngx_cred_##name,
+#include <ngx_cred_apis.h>
+#undef NGX_CRED_API
     NULL
 };
 
@@ -30,29 +28,56 @@ ngx_str_t  ngx_cred_api_challenge = ngx_string("Bearer");
 ngx_str_t  ngx_cred_api_retry = ngx_string("1");
 
 
+ngx_cred_api_t *
+ngx_cred_api_match(ngx_cred_api_t **apis, ngx_uint_t n, ngx_uint_t method,
+    ngx_cred_path_t *path, ngx_cred_route_t *route)
+{
+    ngx_uint_t       i;
+    ngx_cred_path_t  cut;
+
+    for (i = 0; i < n; i++) {
+        cut = *path;
+
+        if (method == apis[i]->method && apis[i]->route(&cut, route) == NGX_OK)
+        {
+            return apis[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
-ngx_cred_api_prefix(ngx_str_t *rest, const char *prefix)
+ngx_cred_api_prefix(ngx_cred_path_t *path, const char *prefix)
 {
     size_t  len;
 
     len = ngx_strlen(prefix);
 
-    if (rest->len < len || ngx_memcmp(rest->data, prefix, len) != 0) {
+    if (path->rest.len < len
+        || (path->lax
+            ? ngx_strncasecmp(path->rest.data, (u_char *) prefix, len)
+            : ngx_memcmp(path->rest.data, prefix, len))
+           != 0)
+    {
         return NGX_DECLINED;
     }
 
-    rest->data += len;
-    rest->len -= len;
+    path->rest.data += len;
+    path->rest.len -= len;
 
     return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_cred_api_segment(ngx_str_t *rest, ngx_str_t *segment)
+ngx_cred_api_segment(ngx_cred_path_t *path, ngx_str_t *segment)
 {
-    u_char  *p, *last;
+    u_char     *p, *last;
+    ngx_str_t  *rest;
 
+    rest = &path->rest;
     last = rest->data + rest->len;
 
     p = ngx_strlchr(rest->data, last, '/');
@@ -76,9 +101,11 @@ ngx_cred_api_segment(ngx_str_t *rest, ngx_str_t *segment)
 
 
 ngx_int_t
-ngx_cred_api_end(ngx_str_t *rest)
+ngx_cred_api_end(ngx_cred_path_t *path)
 {
-    if (rest->len == 0 || (rest->len == 1 && rest->data[0] == '/')) {
+    if (path->rest.len == 0
+        || (path->rest.len == 1 && path->rest.data[0] == '/'))
+    {
         return NGX_OK;
     }
 

@@ -40,7 +40,16 @@ typedef struct {
 } ngx_cred_api_conf_t;
 
 
-/* slices of the URI */
+/* a path that is matched with a route: what is not matched yet */
+
+typedef struct {
+    ngx_str_t                   rest;
+    unsigned                    lax:1;      /* as backends may read it: letters
+                                               of any case and so on */
+} ngx_cred_path_t;
+
+
+/* slices of the path */
 
 typedef struct {
     ngx_str_t                   scope;
@@ -92,10 +101,13 @@ typedef struct {
     unsigned                    request_id:1;  /* wants $request_id */
 
     /*
-     * Tells whether the normalized, once decoded "uri" is the delete route:
-     * NGX_OK with the slices set, or NGX_DECLINED.  Allocates nothing.
+     * Tells whether the normalized, once decoded path is the delete route:
+     * NGX_OK with the slices set, or NGX_DECLINED.  If "lax" is set, also
+     * spellings that only some backends take for it are.  Uses up "path",
+     * allocates nothing.
      */
-    ngx_int_t                 (*route)(ngx_str_t *uri, ngx_cred_route_t *route);
+    ngx_int_t                 (*route)(ngx_cred_path_t *path,
+                                       ngx_cred_route_t *route);
 
     /*
      * Reads token, subject, scope, id and check into "params" (the rest is
@@ -118,13 +130,12 @@ typedef struct {
 } ngx_cred_api_t;
 
 
-extern ngx_cred_api_t  *ngx_cred_apis[];    /* ends with NULL */
+#define NGX_CRED_API(name)  extern ngx_cred_api_t  ngx_cred_##name;
+#include <ngx_cred_apis.h>
+#undef NGX_CRED_API
 
-extern ngx_cred_api_t   ngx_cred_apinizer;
-extern ngx_cred_api_t   ngx_cred_iam;
-extern ngx_cred_api_t   ngx_cred_deepset;
-extern ngx_cred_api_t   ngx_cred_thousandeyes;
-extern ngx_cred_api_t   ngx_cred_alloy;
+
+extern ngx_cred_api_t  *ngx_cred_apis[];    /* ends with NULL */
 
 
 /* values of headers that several answers add: "Bearer" and "1" */
@@ -136,16 +147,26 @@ extern ngx_str_t        ngx_cred_api_retry;         /* Retry-After */
 /* helpers that the APIs share; ngx_cred_api.c */
 
 /*
- * Cuts the text up to the next "/" or the end off "rest" into "segment".
+ * Finds which of "n" APIs has "method" and "path" as its delete route; NULL if
+ * none has.  The slices of "route" are in "path".
+ */
+ngx_cred_api_t *ngx_cred_api_match(ngx_cred_api_t **apis, ngx_uint_t n,
+    ngx_uint_t method, ngx_cred_path_t *path, ngx_cred_route_t *route);
+
+/*
+ * Cuts the text up to the next "/" or the end off "path" into "segment".
  * NGX_DECLINED if it is empty.
  */
-ngx_int_t ngx_cred_api_segment(ngx_str_t *rest, ngx_str_t *segment);
+ngx_int_t ngx_cred_api_segment(ngx_cred_path_t *path, ngx_str_t *segment);
 
-/* cuts "prefix" off "rest", NGX_DECLINED if it is not there */
-ngx_int_t ngx_cred_api_prefix(ngx_str_t *rest, const char *prefix);
+/*
+ * Cuts "prefix" off "path", NGX_DECLINED if it is not there.  Its letters are
+ * compared without case if "lax" is set.
+ */
+ngx_int_t ngx_cred_api_prefix(ngx_cred_path_t *path, const char *prefix);
 
 /* NGX_OK at the end of a route, with or without a trailing slash */
-ngx_int_t ngx_cred_api_end(ngx_str_t *rest);
+ngx_int_t ngx_cred_api_end(ngx_cred_path_t *path);
 
 /* a header sent exactly once and not empty, else NGX_DECLINED */
 ngx_int_t ngx_cred_api_header(ngx_cred_view_t *view, ngx_uint_t n,

@@ -12,7 +12,7 @@
 #include <ngx_cred_api.h>
 
 
-static ngx_int_t ngx_cred_apinizer_route(ngx_str_t *uri,
+static ngx_int_t ngx_cred_apinizer_route(ngx_cred_path_t *path,
     ngx_cred_route_t *route);
 static ngx_int_t ngx_cred_apinizer_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params);
@@ -31,15 +31,13 @@ static ngx_int_t ngx_cred_apinizer_error(ngx_cred_view_t *view,
 
 
 ngx_cred_api_t  ngx_cred_apinizer = {
-    ngx_string("apinizer"),
-    NGX_HTTP_DELETE,
-    { ngx_string("authorization"), ngx_null_string },
-    { 0, ngx_null_string, 1, 0 },
-    0,
-    0,
-    ngx_cred_apinizer_route,
-    ngx_cred_apinizer_identify,
-    ngx_cred_apinizer_answer
+    .name = ngx_string("apinizer"),
+    .method = NGX_HTTP_DELETE,
+    .headers = { ngx_string("authorization") },
+    .rules = { .membership = 1 },
+    .route = ngx_cred_apinizer_route,
+    .identify = ngx_cred_apinizer_identify,
+    .answer = ngx_cred_apinizer_answer
 };
 
 
@@ -91,21 +89,17 @@ static ngx_str_t  ngx_cred_apinizer_reasons[] = {
 /* /apiops/projects/{projectName}/credentials/{username}/ */
 
 static ngx_int_t
-ngx_cred_apinizer_route(ngx_str_t *uri, ngx_cred_route_t *route)
+ngx_cred_apinizer_route(ngx_cred_path_t *path, ngx_cred_route_t *route)
 {
-    ngx_str_t  rest;
-
-    rest = *uri;
-
-    if (ngx_cred_api_prefix(&rest, "/apiops/projects/") != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->scope) != NGX_OK
-        || ngx_cred_api_prefix(&rest, "/credentials/") != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK)
+    if (ngx_cred_api_prefix(path, "/apiops/projects/") != NGX_OK
+        || ngx_cred_api_segment(path, &route->scope) != NGX_OK
+        || ngx_cred_api_prefix(path, "/credentials/") != NGX_OK
+        || ngx_cred_api_segment(path, &route->id) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    return ngx_cred_api_end(&rest);
+    return ngx_cred_api_end(path);
 }
 
 

@@ -13,7 +13,7 @@
 #include <ngx_cred_uuid.h>
 
 
-static ngx_int_t ngx_cred_deepset_route(ngx_str_t *uri,
+static ngx_int_t ngx_cred_deepset_route(ngx_cred_path_t *path,
     ngx_cred_route_t *route);
 static ngx_int_t ngx_cred_deepset_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params);
@@ -26,15 +26,13 @@ static void ngx_cred_deepset_unauthorized(ngx_cred_view_t *view,
 
 
 ngx_cred_api_t  ngx_cred_deepset = {
-    ngx_string("deepset"),
-    NGX_HTTP_DELETE,
-    { ngx_string("authorization"), ngx_null_string },
-    { 0, ngx_null_string, 0, 1 },
-    0,
-    0,
-    ngx_cred_deepset_route,
-    ngx_cred_deepset_identify,
-    ngx_cred_deepset_answer
+    .name = ngx_string("deepset"),
+    .method = NGX_HTTP_DELETE,
+    .headers = { ngx_string("authorization") },
+    .rules = { .uses = 1 },
+    .route = ngx_cred_deepset_route,
+    .identify = ngx_cred_deepset_identify,
+    .answer = ngx_cred_deepset_answer
 };
 
 
@@ -44,23 +42,22 @@ ngx_cred_api_t  ngx_cred_deepset = {
  */
 
 static ngx_int_t
-ngx_cred_deepset_route(ngx_str_t *uri, ngx_cred_route_t *route)
+ngx_cred_deepset_route(ngx_cred_path_t *path, ngx_cred_route_t *route)
 {
-    ngx_str_t  rest;
-
-    rest = *uri;
-
-    if (ngx_cred_api_prefix(&rest, "/api/v1/infrastructure/file_stores/")
+    if (ngx_cred_api_prefix(path, "/api/v1/infrastructure/file_stores/")
         != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK
-        || rest.len)
+        || ngx_cred_api_segment(path, &route->id) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
     ngx_str_null(&route->scope);
 
-    return NGX_OK;
+    if (path->rest.len && !path->lax) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_cred_api_end(path);
 }
 
 

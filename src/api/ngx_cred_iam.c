@@ -15,7 +15,8 @@
 #define NGX_CRED_IAM_KEY_LEN  40
 
 
-static ngx_int_t ngx_cred_iam_route(ngx_str_t *uri, ngx_cred_route_t *route);
+static ngx_int_t ngx_cred_iam_route(ngx_cred_path_t *path,
+    ngx_cred_route_t *route);
 static ngx_int_t ngx_cred_iam_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params);
 static ngx_int_t ngx_cred_iam_key(ngx_str_t *key);
@@ -26,37 +27,32 @@ static ngx_int_t ngx_cred_iam_not_found(ngx_cred_view_t *view,
 
 
 ngx_cred_api_t  ngx_cred_iam = {
-    ngx_string("iam"),
-    NGX_HTTP_DELETE,
-    { ngx_string("x-auth-token"), ngx_null_string },
-    { 0, ngx_string("secu_admin"), 0, 0 },
-    0,
-    1,
-    ngx_cred_iam_route,
-    ngx_cred_iam_identify,
-    ngx_cred_iam_answer
+    .name = ngx_string("iam"),
+    .method = NGX_HTTP_DELETE,
+    .headers = { ngx_string("x-auth-token") },
+    .rules = { .role = ngx_string("secu_admin") },
+    .request_id = 1,
+    .route = ngx_cred_iam_route,
+    .identify = ngx_cred_iam_identify,
+    .answer = ngx_cred_iam_answer
 };
 
 
 /* /v3.0/OS-CREDENTIAL/credentials/{access_key}, in the token's domain */
 
 static ngx_int_t
-ngx_cred_iam_route(ngx_str_t *uri, ngx_cred_route_t *route)
+ngx_cred_iam_route(ngx_cred_path_t *path, ngx_cred_route_t *route)
 {
-    ngx_str_t  rest;
-
-    rest = *uri;
-
-    if (ngx_cred_api_prefix(&rest, "/v3.0/OS-CREDENTIAL/credentials/")
+    if (ngx_cred_api_prefix(path, "/v3.0/OS-CREDENTIAL/credentials/")
         != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK)
+        || ngx_cred_api_segment(path, &route->id) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
     ngx_str_null(&route->scope);
 
-    return ngx_cred_api_end(&rest);
+    return ngx_cred_api_end(path);
 }
 
 

@@ -15,8 +15,10 @@
 #define NGX_CRED_THOUSANDEYES_RATE  240
 
 
-static ngx_int_t ngx_cred_thousandeyes_route(ngx_str_t *uri,
+static ngx_int_t ngx_cred_thousandeyes_route(ngx_cred_path_t *path,
     ngx_cred_route_t *route);
+static void ngx_cred_thousandeyes_suffix(ngx_cred_path_t *path);
+static ngx_int_t ngx_cred_thousandeyes_id(ngx_str_t *id, ngx_uint_t lax);
 static ngx_int_t ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
     ngx_cred_params_t *params);
 static ngx_int_t ngx_cred_thousandeyes_token(ngx_cred_view_t *view,
@@ -33,15 +35,14 @@ static ngx_int_t ngx_cred_thousandeyes_number(ngx_cred_view_t *view,
 
 
 ngx_cred_api_t  ngx_cred_thousandeyes = {
-    ngx_string("thousandeyes"),
-    NGX_HTTP_POST,
-    { ngx_string("authorization"), ngx_null_string },
-    { NGX_CRED_THOUSANDEYES_RATE, ngx_null_string, 1, 0 },
-    1,
-    0,
-    ngx_cred_thousandeyes_route,
-    ngx_cred_thousandeyes_identify,
-    ngx_cred_thousandeyes_answer
+    .name = ngx_string("thousandeyes"),
+    .method = NGX_HTTP_POST,
+    .headers = { ngx_string("authorization") },
+    .rules = { .rate = NGX_CRED_THOUSANDEYES_RATE, .membership = 1 },
+    .body = 1,
+    .route = ngx_cred_thousandeyes_route,
+    .identify = ngx_cred_thousandeyes_identify,
+    .answer = ngx_cred_thousandeyes_answer
 };
 
 
@@ -53,32 +54,82 @@ static ngx_str_t  ngx_cred_thousandeyes_nosniff = ngx_string("nosniff");
 /* [/v6]/credentials/{credentialId}/delete[.json] */
 
 static ngx_int_t
-ngx_cred_thousandeyes_route(ngx_str_t *uri, ngx_cred_route_t *route)
+ngx_cred_thousandeyes_route(ngx_cred_path_t *path, ngx_cred_route_t *route)
 {
-    ngx_str_t  rest;
+    (void) ngx_cred_api_prefix(path, "/v6");
 
-    rest = *uri;
-
-    (void) ngx_cred_api_prefix(&rest, "/v6");
-
-    if (ngx_cred_api_prefix(&rest, "/credentials/") != NGX_OK
-        || ngx_cred_api_segment(&rest, &route->id) != NGX_OK
-        || ngx_cred_api_prefix(&rest, "/delete") != NGX_OK)
+    if (ngx_cred_api_prefix(path, "/credentials/") != NGX_OK
+        || ngx_cred_api_segment(path, &route->id) != NGX_OK
+        || ngx_cred_api_prefix(path, "/delete") != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    if (route->id.data[0] == '0'
-        || ngx_cred_thousandeyes_digits(&route->id) != NGX_OK)
-    {
+    if (path->lax) {
+        ngx_cred_thousandeyes_suffix(path);
+
+    } else {
+        (void) ngx_cred_api_prefix(path, ".json");
+    }
+
+    if (ngx_cred_thousandeyes_id(&route->id, path->lax) != NGX_OK) {
         return NGX_DECLINED;
     }
 
     ngx_str_null(&route->scope);
 
-    (void) ngx_cred_api_prefix(&rest, ".json");
+    return ngx_cred_api_end(path);
+}
 
-    return ngx_cred_api_end(&rest);
+
+/* any format, as ".xml" */
+
+static void
+ngx_cred_thousandeyes_suffix(ngx_cred_path_t *path)
+{
+    u_char     c;
+    ngx_str_t  suffix;
+
+    if (path->rest.len == 0) {
+        return;
+    }
+
+    c = path->rest.data[0];
+
+    if (c == '.' || c <= ' ' || c == 0x7f) {
+        (void) ngx_cred_api_segment(path, &suffix);
+    }
+}
+
+
+/*
+ * A positive integer; or, lax, what begins as some backend may read a number:
+ * "07", "+7", " 7", "7.0", "7e0", "0x7", "7abc", and digits of other scripts.
+ */
+
+static ngx_int_t
+ngx_cred_thousandeyes_id(ngx_str_t *id, ngx_uint_t lax)
+{
+    u_char  c;
+    size_t  i;
+
+    if (!lax) {
+        return (id->data[0] == '0') ? NGX_DECLINED
+                                    : ngx_cred_thousandeyes_digits(id);
+    }
+
+    for (i = 0; i < id->len; i++) {
+        c = id->data[i];
+
+        if (c > ' ' && c != 0x7f && c != '+' && c != '-' && c != '.'
+            && c != '_')
+        {
+            return ((c >= '0' && c <= '9') || c >= 0x80) ? NGX_OK
+                                                         : NGX_DECLINED;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 

@@ -23,6 +23,7 @@
 #define NGX_CRED_OPERATION_LEN       32
 #define NGX_CRED_NAME_LEN            512  /* longer scopes and ids are cut
                                              before they are stored */
+#define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
 
 
 /* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
@@ -118,6 +119,8 @@ typedef struct {
     ngx_str_t                   operation;  /* empty unless deleted, resumed */
     ngx_str_t                   subject;    /* empty if the token is invalid */
     ngx_str_t                   scope;
+    ngx_str_t                   token;      /* first digits of its SHA-256; empty
+                                               if none was shown */
 
     ngx_cred_receipt_t         *receipts;   /* sorted by name */
     ngx_uint_t                  nreceipts;
@@ -161,6 +164,8 @@ struct ngx_cred_registry_s {
     ngx_msec_t                  unregistered_delay;
 
     unsigned                    deletes:1;  /* "cred_delete" is on with it */
+    unsigned                    deserted:1; /* of this worker: the last delete
+                                               concerned no environment */
 
     /* what commands have in common, written once */
 

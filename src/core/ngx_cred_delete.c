@@ -136,6 +136,9 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
         return NGX_ERROR;
     }
 
+    del->outcome.token.data = del->token;
+    del->outcome.token.len = NGX_CRED_TOKEN_SHOWN;
+
     p = ngx_pnalloc(del->pool, params->subject.len + params->scope.len
                                + params->id.len + params->client.len);
     if (p == NULL) {

@@ -50,6 +50,8 @@ ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_http_cred_log(ctx, outcome);
+
     r->headers_out.status = answer.status;
 
     /* a precondition of the client cannot undo what was done */

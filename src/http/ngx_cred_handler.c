@@ -8,11 +8,15 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_cred_spelling.h>
 #include <ngx_cred_http.h>
 
 
 static ngx_cred_api_t *ngx_http_cred_route(ngx_http_request_t *r,
     ngx_http_cred_loc_conf_t *clcf, ngx_cred_route_t *route);
+static ngx_int_t ngx_http_cred_spelling(ngx_http_request_t *r,
+    ngx_http_cred_loc_conf_t *clcf, ngx_cred_api_t **api,
+    ngx_cred_route_t *route);
 static ngx_uint_t ngx_http_cred_encoded_slash(ngx_http_request_t *r);
 static ngx_http_cred_ctx_t *ngx_http_cred_create_ctx(ngx_http_request_t *r,
     ngx_http_cred_loc_conf_t *clcf, ngx_cred_api_t *api,
@@ -30,6 +34,7 @@ ngx_int_t
 ngx_http_cred_handler(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
+    ngx_uint_t                 absent;
     ngx_cred_api_t            *api;
     ngx_cred_route_t           route;
     ngx_http_cred_ctx_t       *ctx;
@@ -51,14 +56,22 @@ ngx_http_cred_handler(ngx_http_request_t *r)
     }
 
     api = ngx_http_cred_route(r, clcf, &route);
-    if (api == NULL || ngx_http_cred_encoded_slash(r)) {
-        return NGX_DECLINED;
+    absent = (api == NULL);
+
+    if (absent) {
+        rc = ngx_http_cred_spelling(r, clcf, &api, &route);
+
+        if (rc != NGX_OK) {
+            return (rc == NGX_DECLINED) ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     ctx = ngx_http_cred_create_ctx(r, clcf, api, &route);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ctx->absent = absent;
 
     if (api->body && r->headers_in.content_length_n <= NGX_CRED_API_BODY_LEN) {
 
@@ -95,21 +108,42 @@ static ngx_cred_api_t *
 ngx_http_cred_route(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
     ngx_cred_route_t *route)
 {
-    ngx_uint_t        i;
-    ngx_cred_api_t  **apis;
+    ngx_cred_api_t   *api;
+    ngx_cred_path_t   path;
 
-    apis = clcf->apis->elts;
+    path.rest = r->uri;
+    path.lax = 0;
 
-    for (i = 0; i < clcf->apis->nelts; i++) {
+    api = ngx_cred_api_match(clcf->apis->elts, clcf->apis->nelts, r->method,
+                             &path, route);
 
-        if (r->method == apis[i]->method
-            && apis[i]->route(&r->uri, route) == NGX_OK)
-        {
-            return apis[i];
-        }
+    return (api && ngx_http_cred_encoded_slash(r)) ? NULL : api;
+}
+
+
+/* what is no route here, but may be one to the backend, must not reach it */
+
+static ngx_int_t
+ngx_http_cred_spelling(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
+    ngx_cred_api_t **api, ngx_cred_route_t *route)
+{
+    u_char     *p;
+    ngx_str_t   raw;
+
+    if (!clcf->strict) {
+        return NGX_DECLINED;
     }
 
-    return NULL;
+    raw = r->unparsed_uri;
+
+    p = ngx_strlchr(raw.data, raw.data + raw.len, '?');
+
+    if (p) {
+        raw.len = p - raw.data;
+    }
+
+    return ngx_cred_spelling(r->pool, clcf->apis->elts, clcf->apis->nelts,
+                             r->method, &r->uri, &raw, api, route);
 }
 
 
@@ -383,6 +417,10 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
     }
 
     ctx->id = params->id;
+
+    if (ctx->absent) {
+        params->check = NGX_CRED_CHECK_ABSENT;
+    }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_cred_module);
 

@@ -40,6 +40,8 @@ typedef struct {
     ngx_array_t                *apis;          /* ngx_cred_api_t *; NULL: off */
     ngx_uint_t                  methods;       /* of all of them */
     ngx_str_t                   delete_at;     /* FILE:LINE of the directive */
+    ngx_flag_t                  strict;        /* other spellings of routes are
+                                                  not passed on */
 
     ngx_cred_registry_t        *registry;
 
@@ -70,6 +72,8 @@ typedef struct {
     ngx_cred_view_t             view;
     ngx_cred_params_t           params;
     ngx_cred_delete_t          *del;           /* under way, or NULL */
+    ngx_uint_t                  absent;        /* another spelling of a route:
+                                                  no credential has it */
 
     /* for the variables; strings in the pool of the request */
 
@@ -112,6 +116,13 @@ ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
  */
 ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
+
+/*
+ * Writes to the error log of the connection, so with client and request, what
+ * an operator will look for: refusals, and what is not done everywhere; and
+ * that no environment is registered.
+ */
+void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
 
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

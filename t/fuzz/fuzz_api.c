@@ -43,6 +43,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request_t    rq;
     ngx_str_t    uri, line;
     ngx_uint_t   i, n;
+    ngx_cred_path_t  path;
 
     p = (u_char *) data;
     last = p + size;
@@ -52,7 +53,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     p = fuzz_line(p, last, &uri);
 
     for (i = 0; ngx_cred_apis[i]; i++) {
-        if (ngx_cred_apis[i]->route(&uri, &rq.view.route) == NGX_OK) {
+        path.rest = uri;
+        path.lax = 0;
+
+        if (ngx_cred_apis[i]->route(&path, &rq.view.route) == NGX_OK) {
             break;
         }
     }

@@ -8,6 +8,7 @@
 #include <fuzz.h>
 #include <ngx_http.h>
 #include <ngx_cred_api.h>
+#include <ngx_cred_spelling.h>
 
 
 const char  *fuzz_seeds[] = {
@@ -18,8 +19,13 @@ const char  *fuzz_seeds[] = {
     "/v6/credentials/405/delete",
     "/users/u/credentials/c",
     "/", "//",
+    "/x/..;y%2Fusers\\7%252fcredentials/.//../8%3b#",
+    "/V6/%2563redentials/%2B07;a/Delete.xml/?",
     NULL
 };
+
+
+static void fuzz_spelling(ngx_str_t *uri);
 
 
 int
@@ -28,6 +34,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     u_char            *last;
     ngx_str_t          uri;
     ngx_uint_t         i, matches;
+    ngx_cred_path_t    path;
     ngx_cred_route_t   route;
 
     uri.data = (u_char *) data;
@@ -40,7 +47,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         ngx_memzero(&route, sizeof(ngx_cred_route_t));
 
-        if (ngx_cred_apis[i]->route(&uri, &route) != NGX_OK) {
+        path.rest = uri;
+        path.lax = 0;
+
+        if (ngx_cred_apis[i]->route(&path, &route) != NGX_OK) {
             continue;
         }
 
@@ -65,5 +75,45 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_assert(matches <= 1);
 
+    fuzz_spelling(&uri);
+
     return 0;
+}
+
+
+/* whatever it finds is a slice of the path or of memory of the pool */
+
+static void
+fuzz_spelling(ngx_str_t *uri)
+{
+    ngx_int_t          rc;
+    ngx_pool_t        *pool;
+    ngx_uint_t         n;
+    ngx_cred_api_t    *api;
+    ngx_cred_route_t   route;
+
+    pool = ngx_create_pool(NGX_MIN_POOL_SIZE, &unit_log);
+    fuzz_assert(pool != NULL);
+
+    for (n = 0; ngx_cred_apis[n]; n++) { /* void */ }
+
+    ngx_memzero(&route, sizeof(ngx_cred_route_t));
+
+    rc = ngx_cred_spelling(pool, ngx_cred_apis, n, NGX_HTTP_DELETE, uri, uri,
+                           &api, &route);
+
+    fuzz_assert(rc == NGX_OK ? api != NULL : rc == NGX_DECLINED);
+
+    if (rc == NGX_OK) {
+        fuzz_assert(route.id.len > 0);
+        fuzz_assert(ngx_strlchr(route.id.data, route.id.data + route.id.len,
+                                '/')
+                    == NULL);
+        fuzz_assert(route.scope.len == 0
+                    || ngx_strlchr(route.scope.data,
+                                   route.scope.data + route.scope.len, '/')
+                       == NULL);
+    }
+
+    ngx_destroy_pool(pool);
 }

@@ -13,14 +13,15 @@ request_route(ngx_cred_api_t *api, const char *uri, const char *scope,
     const char *id)
 {
     ngx_int_t          rc;
-    ngx_str_t         *s;
+    ngx_cred_path_t    path;
     ngx_cred_route_t   route;
-
-    s = unit_bytes(uri, ngx_strlen(uri));
 
     ngx_memzero(&route, sizeof(ngx_cred_route_t));
 
-    rc = api->route(s, &route);
+    path.rest = *unit_bytes(uri, ngx_strlen(uri));
+    path.lax = 0;
+
+    rc = api->route(&path, &route);
 
     if (id == NULL) {
         unit_ok(rc == NGX_DECLINED, "%s: not %s", api->name.data, uri);
@@ -43,6 +44,8 @@ request_route(ngx_cred_api_t *api, const char *uri, const char *scope,
 void
 request_init(request_t *rq, ngx_cred_api_t *api, ngx_str_t *uri)
 {
+    ngx_cred_path_t  path;
+
     ngx_memzero(rq, sizeof(request_t));
 
     rq->api = api;
@@ -55,7 +58,10 @@ request_init(request_t *rq, ngx_cred_api_t *api, ngx_str_t *uri)
     ngx_str_set(&rq->view.client, "192.0.2.1");
     ngx_str_set(&rq->view.request_id, "0123456789abcdef0123456789abcdef");
 
-    if (api->route(uri, &rq->view.route) != NGX_OK) {
+    path.rest = *uri;
+    path.lax = 0;
+
+    if (api->route(&path, &rq->view.route) != NGX_OK) {
         unit_ok(0, "%s: %.*s is the route", api->name.data, (int) uri->len,
                 uri->data);
     }
