@@ -340,6 +340,8 @@ is(entries('staging'), 7, 'staging');
 location = /ready { return 200; }
 location /v6/ { cred_delete thousandeyes; }
 --- registry
+SET {cred}:thousandeyes:rate:11 0
+SET {cred}:thousandeyes:rate:22 0
 HSET {cred}:thousandeyes:token:sha256(TOKEN) subject alice scope 11
 HSET {cred}:thousandeyes:scope:11 rate_limit 3
 HSET {cred}:thousandeyes:scope:22 rate_limit 240
@@ -802,6 +804,7 @@ cred_command_timeout  2s;
 location = /ready { return 200; }
 location /v6/ { cred_delete thousandeyes; }
 --- registry
+SET {cred}:thousandeyes:rate:11 0
 HSET {cred}:thousandeyes:token:sha256(TOKEN) subject alice scope 11
 HSET {cred}:thousandeyes:scope:11 rate_limit 4
 HSET {cred}:thousandeyes:members:11 alice manage
@@ -958,8 +961,10 @@ is(join(', ', map { "$_->{id} " . ($_->{count} // 1) } @entries),
 
 === TEST 19: no receipt is dropped, however many there are
 --- http_config
-cred_registry     $TEST_NGINX_REGISTRY;
-cred_retry_delay  1h;
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_retry_delay      1h;
 --- script
 my ($environments, $deletes) = (64, 180);
 my $url = redis_url('production');
@@ -976,7 +981,7 @@ my $pending = sub {
     $sum += redis('registry', 'ZCARD', "{cred}:pending:e$_") for 1 .. $environments;
     return $sum;
 };
-ok(wait_for(sub { !$pending->() }), 'nothing is pending');
+ok(wait_for(sub { !$pending->() }, 60), 'nothing is pending');
 my $entries = 0;
 $entries += redis('production', 'XLEN', "$_:undeployments") for 1 .. $environments;
 is($entries, $environments * ($deletes + 1), 'each was undeployed once');

@@ -309,7 +309,7 @@ answer_is(del('api-user'), 'deleted', pending(production => undef,
                                               staging => 'unreachable'));
 
 redis_start('staging');
-ok(wait_for(sub { waiting('staging') == 0 }, 60), 'drained');
+ok(wait_for(sub { waiting('staging') == 0 }, 300), 'drained');
 is(redis('registry', 'KEYS', '{cred}:pending:*'), '', 'nothing is pending');
 cmp_ok(calls('staging', 'eval(?:sha)?'), '<', 101_000, 'in one attempt each');
 is(redis('staging', 'GET', '{cred}:apinizer:tombstone:MyProject:p100000'), 1,
