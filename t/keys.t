@@ -66,10 +66,12 @@ for my $name (@names) {
     my ($p, $u) = (encode($project), encode($name));
 
     # "." and ".." as they are would be another path, and so they are encoded:
-    # nginx decodes before it resolves them, which makes them unreachable
+    # nginx decodes before it resolves them, which makes them unreachable, and
+    # a backend that does neither must not be asked
 
     if ($name =~ /^\.\.?$/) {
-        is(del($u, project => $p)->{status}, 405, "$what: another path");
+        like(del($u, project => $p)->{status}, qr/^40[04]$/,
+             "$what: another path");
         next;
     }
 

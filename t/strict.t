@@ -83,17 +83,23 @@ our %Spelled = (
     apinizer => [
         '/apiops/projects/P/credentials/u%2Fx',
         '/apiops/projects/P/credentials/u%2F',
-        '/apiops/projects/P%2FQ/credentials/u', '/APIOPS/Projects/P/CREDENTIALS/u/',
+        '/apiops/projects/P%2FQ/credentials/u',
+        '/APIOPS/Projects/P/CREDENTIALS/u/',
         '/apiops/projects/P%5cQ%2fR/credentials/u',
-        '/apiops/projects/P/Credentials/u%3Fx', '/apiops/projects/P/credentials/..',
-        '/apiops/projects/../credentials/u', '/apiops/projects/./credentials/u/',
-        '/apiops/projects/P#/credentials/u', '/apiops/projects/P/credentials/u%3Fa/b',
+        '/apiops/projects/P/Credentials/u%3Fx',
+        '/apiops/projects/P/credentials/..',
+        '/apiops/projects/../credentials/u',
+        '/apiops/projects/./credentials/u/',
+        '/apiops/projects/P#/credentials/u',
+        '/apiops/projects/P/credentials/u%3Fa/b',
         '/apiops/projects/P/x//../../credentials/%75%2f',
         '/apiops/projects/P//../credentials/u',
     ],
     iam => [
-        '/V3.0/os-credential/Credentials/AK', '/v3.0/OS-CREDENTIAL/credentials/AK%2F',
-        '/v3.0/os-credential/credentials/AK/', '/v3.0/OS-CREDENTIAL/credentials/A%2FK',
+        '/V3.0/os-credential/Credentials/AK',
+        '/v3.0/OS-CREDENTIAL/credentials/AK%2F',
+        '/v3.0/os-credential/credentials/AK/',
+        '/v3.0/OS-CREDENTIAL/credentials/A%2FK',
     ],
     deepset => [
         "$Route{deepset}/", "$Route{deepset}%2F", "$Route{deepset}//",
@@ -104,7 +110,8 @@ our %Spelled = (
     thousandeyes => [
         (map { ("/credentials/$_/delete", "/v6/credentials/$_/delete.json") }
          '07', '+7', '%207', '7%20', '7.0', '7e0', '0x7', '7abc', '%2B7',
-         '%09007', '0007', '%C2%A07', '%D9%A7', '%EF%BC%97', '%0B7', '1_0', '7_0'),
+         '%09007', '0007', '%C2%A07', '%D9%A7', '%EF%BC%97', '%0B7', '1_0',
+         '7_0'),
         '/v6/credentials/0b111/delete', '/v6/credentials/0o7/delete',
         '/v6/credentials/7,0/delete', '/credentials/7-foo/delete',
         '/credentials/7/delete.xml', '/v6/credentials/7/delete.JSON',
@@ -260,7 +267,8 @@ my $seed = 1;
 my $draw = sub { $seed = ($seed * 69069 + 1) % 2**32;
                  return ($seed >> 12) % $_[0] };
 my @chars = ('%2F', '%252f', '/', '//', '\\', '%5C', '/./', '/x/../', '/x/..;/',
-             '%2F.%2f', '/%2e/', ';a/', '/;b/', '/%2e%2e/', '%25252F', '/..%2f');
+             '%2F.%2f', '/%2e/', ';a/', '/;b/', '/%2e%2e/', '%25252F',
+             '/..%2f');
 my ($n, @past) = 0;
 
 for (1 .. 1000) {
@@ -323,7 +331,8 @@ my @others = (
      '/v3.0/OS-CREDENTIAL/credentials', '/v3.0/OS-USER/users/AK%2F',
      '/v3/OS-CREDENTIAL/credentials/AK', '/v3.0%2FOS-CREDENTIAL%2Fcredentials',
      "/api/v2/infrastructure/file_stores/$uuid", '/api/v1/infrastructure/',
-     '/api/v1/infrastructure/file_stores/', '/api/v1/infrastructure/file_stores',
+     '/api/v1/infrastructure/file_stores/',
+     '/api/v1/infrastructure/file_stores',
      "/api/v1/infrastructure/file_stores/$uuid/files/x%2Fy",
      '/files/%00ff' =~ s/%00/%FF/r, "/\xff\xfe", '/a%20b', '/a;b', '/a%3Bb',
      '/%25', '/%2525%2525', '/a\\b', '/.well-known/x', '/..a', '/a/%2e%2ea',
@@ -331,7 +340,8 @@ my @others = (
      '/x?a=%2Fusers%2F7%2Fcredentials%2F8;%25'),
     (map { [POST => $_] }
      '/credentials/new/delete', '/credentials/delete', '/credentials/7',
-     '/credentials/7/deleted', '/credentials/7/delete/now', '/credentials/7/run',
+     '/credentials/7/deleted', '/credentials/7/delete/now',
+     '/credentials/7/run',
      '/v7/credentials/7/delete', '/v6/credentials/seven/delete',
      '/v6/credentials/x7/delete.json', '/v6/credentials/new%2Fdelete',
      '/v6/credential/7/delete', '/credentials/7/undelete', '/search;delete'),

@@ -283,7 +283,7 @@ ngx_cred_spelling_cut(ngx_str_t *dst, ngx_str_t *src, ngx_uint_t ends)
 }
 
 
-/* as it is, and with dot segments resolved, after slashes are merged or before */
+/* as it is; with dot segments resolved after slashes are merged, and before */
 
 static ngx_uint_t
 ngx_cred_spelling_try(ngx_cred_spelling_t *s, ngx_str_t *text)

@@ -119,8 +119,8 @@ typedef struct {
     ngx_str_t                   operation;  /* empty unless deleted, resumed */
     ngx_str_t                   subject;    /* empty if the token is invalid */
     ngx_str_t                   scope;
-    ngx_str_t                   token;      /* first digits of its SHA-256; empty
-                                               if none was shown */
+    ngx_str_t                   token;      /* the first digits of its SHA-256;
+                                               empty if none was shown */
 
     ngx_cred_receipt_t         *receipts;   /* sorted by name */
     ngx_uint_t                  nreceipts;

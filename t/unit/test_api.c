@@ -105,7 +105,8 @@ test_slices(void)
 
     path.rest = *unit_string("/a/b");
 
-    unit_ok(ngx_cred_api_prefix(&path, "/b") == NGX_DECLINED && path.rest.len == 4,
+    unit_ok(ngx_cred_api_prefix(&path, "/b") == NGX_DECLINED
+            && path.rest.len == 4,
             "prefix: another one");
     unit_ok(ngx_cred_api_prefix(&path, "/a/bc") == NGX_DECLINED
             && path.rest.len == 4,
