@@ -9,7 +9,9 @@
  * Connections to environments.  Before anything is undeployed by a new one, its
  * greeting compares how far the environment's stream of undeployments has come
  * with what the registry knows of it.  An environment that has lost its memory
- * is told again: the registry makes pending what was settled there.
+ * is told again: the registry makes pending what was settled there.  Calls of a
+ * connection are counted by the environment, so that a loss between two of them
+ * is noticed, too.
  *
  *     again.lua "ask" (registry) -> stream.lua (environment)
  *         -> again.lua "admit", or "lost" and "more" (registry)
@@ -19,6 +21,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <openssl/rand.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_undeployment.h>
 
@@ -28,6 +31,10 @@
 #define NGX_CRED_GREETING_STREAM  4   /* and of stream.lua */
 
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
+#define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
+
+/* how long a connection is kept, of the week that its key is, in seconds */
+#define NGX_CRED_CONNECTION_TIME  (3 * 24 * 60 * 60)
 
 
 typedef struct {
@@ -50,18 +57,25 @@ typedef struct {
     ngx_str_t                    ask_shared[NGX_CRED_AGAIN_SHARED];
     ngx_str_t                    ask_args[NGX_CRED_AGAIN_ARGS];
     ngx_str_t                    look_shared[NGX_CRED_STREAM_SHARED];
+    ngx_str_t                    look_args[NGX_CRED_STREAM_ARGS];
 
     ngx_cred_position_t          epoch;
     ngx_cred_position_t          id;         /* the last one that is known */
     ngx_cred_position_t          registry_run_id;
-    ngx_cred_position_t          length;
     ngx_cred_position_t          last_id;
     ngx_cred_position_t          run_id;
+    ngx_cred_position_t          start;      /* what is counted from */
 
+    ngx_str_t                    connection; /* the key that counts */
+    ngx_int_t                    count;      /* of the last call; NGX_ERROR:
+                                                it is not what it should be */
+    time_t                       greeted;
     ngx_uint_t                   told;
     unsigned                     asking:1;
     unsigned                     looking:1;
     unsigned                     more:1;     /* it is being told again */
+    unsigned                     lost:1;     /* it has to be, since its calls
+                                                were not counted on */
 } ngx_cred_environment_t;
 
 
@@ -75,6 +89,7 @@ static void ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
 static void ngx_cred_environment_next(ngx_cred_environment_t *env,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_environment_look(ngx_cred_environment_t *env);
+static ngx_int_t ngx_cred_environment_key(ngx_cred_environment_t *env);
 static void ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_environment_is_registry(
@@ -103,6 +118,58 @@ ngx_cred_environment_epoch(ngx_cred_redis_t *redis)
     env = ngx_cred_redis_context(redis);
 
     return &env->epoch.str;
+}
+
+
+ngx_str_t *
+ngx_cred_environment_connection(ngx_cred_redis_t *redis)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    return &env->connection;
+}
+
+
+ngx_int_t
+ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    if (env->count == NGX_ERROR) {
+        return NGX_DECLINED;
+    }
+
+    if (count == env->count || count == env->count + 1) {
+        env->count = count;
+        return NGX_OK;
+    }
+
+    env->count = NGX_ERROR;
+    env->lost = 1;
+
+    ngx_cred_redis_regreet(redis);
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_cred_environment_refresh(ngx_cred_redis_t *redis)
+{
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    if (env && env->greeted
+        && ngx_time() - env->greeted > NGX_CRED_CONNECTION_TIME)
+    {
+        env->greeted = 0;
+        ngx_cred_redis_regreet(redis);
+    }
 }
 
 
@@ -145,6 +212,7 @@ ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data)
     }
 
     env->told = 0;
+    env->greeted = ngx_time();
 
     ngx_cred_environment_ask(env, "ask");
 }
@@ -187,8 +255,10 @@ ngx_cred_environment_create(ngx_cred_redis_t *redis,
     prefix = ngx_cred_redis_prefix(redis);
 
     env = ngx_pcalloc(pool, sizeof(ngx_cred_environment_t));
-    p = ngx_pnalloc(pool, name->len + prefix->len
-                          + sizeof(":undeployments") - 1);
+    p = ngx_pnalloc(pool, name->len + 2 * prefix->len
+                          + sizeof(":undeployments") - 1
+                          + sizeof(":connection:") - 1
+                          + NGX_CRED_CONNECTION_LEN);
 
     if (env == NULL || p == NULL) {
         ngx_destroy_pool(pool);
@@ -210,6 +280,11 @@ ngx_cred_environment_create(ngx_cred_redis_t *redis,
 
     env->look_shared[1].data = env->look_shared[0].data;
     env->look_shared[1].len = prefix->len;
+
+    env->connection.data = p;
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+    p = ngx_cpymem(p, ":connection:", sizeof(":connection:") - 1);
+    env->connection.len = p - env->connection.data + NGX_CRED_CONNECTION_LEN;
 
     env->ask_shared[0] = registry->positions;
     env->ask_shared[1] = registry->prefix;
@@ -246,7 +321,6 @@ ngx_cred_environment_ask(ngx_cred_environment_t *env, const char *what)
 
     if (!ngx_cred_environment_is(&env->what, "ask")) {
         *arg++ = env->epoch.str;
-        *arg++ = env->length.str;
         *arg++ = env->last_id.str;
         *arg++ = env->run_id.str;
     }
@@ -357,6 +431,8 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
                           env->told);
         }
 
+        env->lost = 0;
+
         ngx_cred_redis_admit(redis);
         return;
     }
@@ -371,10 +447,20 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
 static void
 ngx_cred_environment_look(ngx_cred_environment_t *env)
 {
+    if (ngx_cred_environment_key(env) != NGX_OK) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "no random numbers", NULL);
+        return;
+    }
+
+    env->look_args[0] = env->id.str;
+    env->look_args[1] = env->connection;
+    env->look_args[2] = env->start.str;
+
     env->look.script = &ngx_cred_stream_script;
     env->look.shared = env->look_shared;
-    env->look.args = &env->id.str;
-    env->look.nargs = 1;
+    env->look.args = env->look_args;
+    env->look.nargs = NGX_CRED_STREAM_ARGS;
     env->look.handler = ngx_cred_environment_looked;
     env->look.greeting = 1;
     env->look.data = env;
@@ -386,6 +472,33 @@ ngx_cred_environment_look(ngx_cred_environment_t *env)
     }
 
     env->looking = 1;
+}
+
+
+/* a key that no other connection has, and a number that is no other's */
+
+static ngx_int_t
+ngx_cred_environment_key(ngx_cred_environment_t *env)
+{
+    u_char    random[NGX_CRED_CONNECTION_LEN / 2];
+    uint32_t  start;
+
+    if (RAND_bytes(random, sizeof(random)) != 1
+        || RAND_bytes((u_char *) &start, sizeof(start)) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(env->connection.data + env->connection.len
+                 - NGX_CRED_CONNECTION_LEN,
+                 random, sizeof(random));
+
+    env->start.str.data = env->start.data;
+    env->start.str.len = ngx_sprintf(env->start.data, "%uD",
+                                     (start & 0x3fffffff) + 1)
+                         - env->start.data;
+
+    return NGX_OK;
 }
 
 
@@ -422,9 +535,11 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
     if (reply->type != NGX_CRED_REDIS_ARRAY
         || reply->nelts != NGX_CRED_GREETING_STREAM
         || elts[0]->type != NGX_CRED_REDIS_INTEGER
-        || ngx_cred_environment_keep(&env->length, elts[1]) != NGX_OK
-        || ngx_cred_environment_keep(&env->last_id, elts[2]) != NGX_OK
-        || ngx_cred_environment_keep(&env->run_id, elts[3]) != NGX_OK)
+        || ngx_cred_environment_keep(&env->last_id, elts[1]) != NGX_OK
+        || ngx_cred_environment_keep(&env->run_id, elts[2]) != NGX_OK
+        || ngx_cred_environment_keep(&env->start, elts[3]) != NGX_OK
+        || (env->count = ngx_atoi(env->start.data, env->start.str.len))
+           == NGX_ERROR)
     {
         ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED,
                                     "unexpected reply to stream.lua", NULL);
@@ -438,7 +553,7 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
         return;
     }
 
-    has = elts[0]->integer;
+    has = elts[0]->integer && !env->lost;
 
     if (!has && !env->more) {
         ngx_log_error(NGX_LOG_WARN, ngx_cred_redis_log(env->redis), 0,

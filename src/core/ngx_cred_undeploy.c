@@ -15,6 +15,8 @@
 #define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
 
 
+static void ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command);
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_cred_reason_e ngx_cred_undeploy_reason(
@@ -67,10 +69,13 @@ ngx_cred_undeploy(ngx_cred_undeployment_t *u)
     u->shared[1].data = u->shared[0].data;
     u->shared[1].len = prefix->len;
 
+    ngx_cred_environment_refresh(redis);
+
     u->command.script = &ngx_cred_undeploy_script;
     u->command.shared = u->shared;
     u->command.args = &u->member;
     u->command.nargs = 1;
+    u->command.prepare = ngx_cred_undeploy_prepare;
     u->command.handler = ngx_cred_undeploy_reply;
     u->command.data = u;
 
@@ -81,10 +86,21 @@ ngx_cred_undeploy(ngx_cred_undeployment_t *u)
 }
 
 
+/* which connection it is by, is known when it leaves */
+
+static void
+ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,
+    ngx_cred_redis_command_t *command)
+{
+    command->shared[2] = *ngx_cred_environment_connection(redis);
+}
+
+
 static void
 ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply)
 {
+    ngx_int_t                 rc;
     ngx_str_t                 error;
     ngx_cred_undeployment_t  *u;
 
@@ -96,18 +112,25 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
         return;
     }
 
+    ngx_str_set(&error, "unexpected reply to undeploy.lua");
+
     if (reply->type == NGX_CRED_REDIS_STRING) {
         u->state = ngx_cred_state(&reply->str);
 
-        if (u->state != NGX_CRED_PENDING
-            && ngx_cred_undeploy_progress(u, command) == NGX_OK)
-        {
-            ngx_cred_undeploy_done(u);
-            return;
+        if (u->state != NGX_CRED_PENDING) {
+            rc = ngx_cred_undeploy_progress(u, command);
+
+            if (rc == NGX_OK) {
+                ngx_cred_undeploy_done(u);
+                return;
+            }
+
+            if (rc == NGX_DECLINED) {
+                ngx_str_set(&error, "environment has lost its memory");
+            }
         }
     }
 
-    ngx_str_set(&error, "unexpected reply to undeploy.lua");
     ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
 }
 
@@ -129,15 +152,19 @@ ngx_cred_undeploy_reason(ngx_cred_redis_command_t *command)
 }
 
 
-/* without it the registry would not notice that the environment lost this */
+/*
+ * Without it the registry would not notice that the environment lost this.
+ * NGX_DECLINED if it has lost something before this: nothing is known of what
+ * it has until it was greeted anew.
+ */
 
 static ngx_int_t
 ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command)
 {
-    u_char                  *p;
-    ngx_str_t               *epoch;
-    ngx_cred_redis_reply_t  *progress;
+    u_char     *p, *id, *last;
+    ngx_int_t   count;
+    ngx_str_t  *epoch, *progress;
 
     if (command->whole->type != NGX_CRED_REDIS_ARRAY
         || command->whole->elts[0]->type != NGX_CRED_REDIS_STRING)
@@ -145,10 +172,28 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
         return NGX_ERROR;
     }
 
-    progress = command->whole->elts[0];
+    /* how many calls, and the last id */
+
+    progress = &command->whole->elts[0]->str;
+    last = progress->data + progress->len;
+
+    id = ngx_strlchr(progress->data, last, ':');
+    if (id == NULL) {
+        return NGX_ERROR;
+    }
+
+    count = ngx_atoi(progress->data, id - progress->data);
+    if (count == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_cred_environment_count(command->redis, count) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
     epoch = ngx_cred_environment_epoch(command->redis);
 
-    p = ngx_pnalloc(u->pool, epoch->len + 1 + progress->str.len);
+    p = ngx_pnalloc(u->pool, epoch->len + (last - id));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -156,8 +201,7 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     u->progress.data = p;
 
     p = ngx_cpymem(p, epoch->data, epoch->len);
-    *p++ = ':';
-    p = ngx_cpymem(p, progress->str.data, progress->str.len);
+    p = ngx_cpymem(p, id, last - id);
 
     u->progress.len = p - u->progress.data;
 
@@ -228,6 +272,7 @@ ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
     u->command.shared = u->registry->acknowledge;
     u->command.args = u->args;
     u->command.nargs = arg - u->args;
+    u->command.prepare = NULL;
     u->command.handler = ngx_cred_acknowledge_reply;
     u->command.closing = 1;
     u->command.data = u;

@@ -25,7 +25,7 @@
 /* arguments that the commands of one call share: the key, the prefix ... */
 
 #define NGX_CRED_DELETE_SHARED       9
-#define NGX_CRED_UNDEPLOY_SHARED     2
+#define NGX_CRED_UNDEPLOY_SHARED     3
 #define NGX_CRED_ACKNOWLEDGE_SHARED  4
 #define NGX_CRED_CLAIM_SHARED        5
 #define NGX_CRED_AGAIN_SHARED        2
@@ -47,9 +47,13 @@
 
 #define NGX_CRED_ACKNOWLEDGE_ARGS    6
 
-/* environment, what to do, epoch, length, id, run id */
+/* environment, what to do, epoch, id, run id */
 
-#define NGX_CRED_AGAIN_ARGS          6
+#define NGX_CRED_AGAIN_ARGS          5
+
+/* known id, key of the connection, number to count from */
+
+#define NGX_CRED_STREAM_ARGS         3
 
 
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
@@ -71,7 +75,7 @@ struct ngx_cred_undeployment_s {
     ngx_cred_state_e                    state;
     ngx_cred_reason_e                   reason;
     ngx_str_t                           error;
-    ngx_str_t                           progress;    /* epoch and stream, for
+    ngx_str_t                           progress;    /* epoch and id, for
                                                         acknowledge.lua */
     ngx_msec_t                          start;
     ngx_msec_t                          duration;
@@ -128,11 +132,25 @@ ngx_cred_redis_t *ngx_cred_registry_redis(ngx_cred_registry_t *registry);
 ngx_cred_redis_t *ngx_cred_environment_redis(ngx_cred_registry_t *registry,
     ngx_str_t *name, ngx_str_t *url, char **err);
 
-/* the epoch of a connection that was admitted; lives as long as that */
+/*
+ * Of a connection that was admitted, and live as long as that: its epoch, and
+ * the key by which the environment counts its calls.
+ */
 ngx_str_t *ngx_cred_environment_epoch(ngx_cred_redis_t *redis);
+ngx_str_t *ngx_cred_environment_connection(ngx_cred_redis_t *redis);
+
+/*
+ * Takes the count that came with the reply to a call.  NGX_DECLINED if it is
+ * neither the next one nor that of the call before: the environment has lost
+ * its memory between the two, and the connection is greeted anew.
+ */
+ngx_int_t ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count);
 
 /* the epoch of this connection is over: the next one is greeted anew */
 void ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch);
+
+/* greets it anew if the environment will soon forget to count its calls */
+void ngx_cred_environment_refresh(ngx_cred_redis_t *redis);
 
 /* the greeting of connections to environments; "data" is the registry */
 void ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data);

@@ -3,9 +3,9 @@
 --
 -- KEYS[1]  P:audit
 -- ARGV     prefix, shortest and longest delay (ms); then for each undeployment
---          environment, member, state, error, duration (ms) and progress: what
---          undeploy.lua returned of the stream, with the connection's epoch in
---          front, or "" if it returned nothing
+--          environment, member, state, error, duration (ms) and progress: the
+--          connection's epoch and the last id that undeploy.lua returned, with
+--          a colon between, or "" if it returned nothing
 -- returns  nil or the last error; or, if the epoch of any is over, an array
 --          with "stale" for each of these and "" for the others
 
@@ -44,32 +44,24 @@ local function later(id, other)
                    or (ms == other_ms and tonumber(n) > tonumber(other_n)))
 end
 
--- How far an environment has come.  An entry that is later than the last known
--- one follows it in the stream, unless the environment has lost that one
--- meanwhile: its epoch is over then, and with it whatever was done in it
+-- How far an environment has come.  What was done in an epoch that is over may
+-- be lost
 
-local function follow(environment, position, places)
-    local epoch, length, id, run_id =
-        string.match(position, '^(%d+):(%d+):(%d+%-%d+):(%x*)$')
+local function follow(position, places)
+    local epoch, id, run_id = string.match(position,
+                                           '^(%d+):(%d+%-%d+):(%x*)$')
     local moved, last, fits = false, '', true
 
-    for _, i in ipairs(epoch and places or {}) do
+    for _, i in ipairs(places) do
         local progress = ARGV[i + PROGRESS]
 
         if progress ~= '' and progress ~= last then
-            local own, before, after, new =
-                string.match(progress, '^(%d+):(%d+):(%d+):(.*)$')
+            local own, new = string.match(progress, '^(%d+):(.*)$')
 
-            last, fits = progress, own == epoch
+            last, fits = progress, own == epoch and epoch ~= nil
 
             if fits and later(new, id) then
-                moved, fits = true, tonumber(before) >= tonumber(length)
-                if fits then
-                    length, id = after, new
-                else
-                    epoch = string.format('%d', epoch + 1)
-                    redis.call('HSET', P .. ':again', environment, '+inf 0')
-                end
+                moved, id = true, new
             end
         end
 
@@ -79,7 +71,7 @@ local function follow(environment, position, places)
         end
     end
 
-    return moved and epoch .. ':' .. length .. ':' .. id .. ':' .. run_id
+    return moved and epoch .. ':' .. id .. ':' .. run_id
 end
 
 -- what is settled is pending no more
@@ -275,7 +267,7 @@ local known = redis.pcall('HMGET', P .. ':positions', unpack(names))
 local positions = {nil, nil, nil, nil}
 
 for n, name in ipairs(names) do
-    local position = known[n] and follow(name, known[n], environments[name])
+    local position = follow(known[n] or '', environments[name])
     if position then
         positions[#positions + 1], positions[#positions + 2] = name, position
     end

@@ -9,8 +9,8 @@
 -- KEYS[1]  P:positions
 -- ARGV     prefix, environment and what to do: "ask", "admit" (it has what is
 --          known here), "lost" (it has not) or "more" (of what was lost); but
---          for "ask" then the epoch, and what stream.lua returned: length, last
---          id and run id
+--          for "ask" then the epoch, and what stream.lua returned: last id and
+--          run id
 -- returns  for "ask" the epoch, the id of the last known entry or "", "more" or
 --          "" (nothing is to be told), and the run id of this Redis or "";
 --          otherwise "admitted", "more" or "changed" (ask again), the epoch,
@@ -32,17 +32,31 @@ end
 local pending = P .. ':pending:' .. escape(environment)
 
 local function position()
-    local is = call('HGET', positions, environment) or ''
-    local epoch, length, id, run_id =
-        string.match(is, '^(%d+):(%d+):(%d+%-%d+):(%x*)$')
+    local is = call('HGET', positions, environment)
+    local epoch, id, run_id =
+        string.match(is or '', '^(%d+):(%d+%-%d+):(%x*)$')
 
-    return {epoch = epoch or '0', length = length, id = id or '',
-            run_id = run_id}
+    if epoch then
+        return {epoch = epoch, id = id, run_id = run_id}
+    end
+
+    -- one that cannot be read is none that an environment could have
+    return {epoch = '0', id = is and '0-1' or '', run_id = ''}
 end
 
 local function write(is)
-    call('HSET', positions, environment, is.epoch .. ':' .. is.length .. ':'
-                                         .. is.id .. ':' .. is.run_id)
+    call('HSET', positions, environment, is.epoch .. ':' .. is.id .. ':'
+                                         .. is.run_id)
+end
+
+local function next_epoch(is)
+    is.epoch = string.format('%d', is.epoch + 1)
+end
+
+-- revisions may be larger than what a Lua number holds
+local function newer(revision, other)
+    local digits = string.match(revision or '', '^0*(%d+)$') or '0'
+    return #digits > #other or (#digits == #other and digits > other)
 end
 
 local function ask()
@@ -55,16 +69,17 @@ local function ask()
     return {known.epoch, known.id, more and 'more' or '', run_id}
 end
 
--- the receipt as it is to be, or nil if there is nothing to tell.  Without a
--- revision nothing would keep a copy of what was created again
+-- The receipt as it is to be, or nil if there is nothing to tell.  Of what was
+-- created again only a higher revision keeps the copy: the others are spared
 
 local function reopened(names, revision, api, receipt)
     local ok, is = pcall(cjson.decode, receipt or '')
+    local credential = P .. ':' .. api .. ':credential' .. names
 
     if not ok or type(is) ~= 'table' or is.state == 'pending'
        or is.state == 'unregistered'
-       or (revision == '0'
-           and call('EXISTS', P .. ':' .. api .. ':credential' .. names) == 1)
+       or (call('EXISTS', credential) == 1
+           and not newer(call('HGET', credential, 'revision'), revision))
     then
         return
     end
@@ -107,7 +122,8 @@ end
 -- between.  New operations come before it, so they do not move it
 
 local function batch(cursor)
-    local score, offset = string.match(cursor, '^(%S+) (%d+)$')
+    local score, offset = string.match(cursor, '^(%d+) (%d+)$')
+    score, offset = score or '+inf', offset or '0'
     local found = call('ZREVRANGEBYSCORE', P .. ':operations', score, '-inf',
                        'WITHSCORES', 'LIMIT', offset, BATCH)
     local told, last = 0, found[#found]
@@ -145,14 +161,18 @@ local function more(is)
     return {'admitted', is.epoch, told}
 end
 
+-- until it has been told all, what is known stays what it does not have
+
 local function lost(is, known)
-    is.epoch = string.format('%d', is.epoch + 1)
-    write({epoch = is.epoch, length = known.length, id = known.id,
-           run_id = known.run_id})
+    next_epoch(is)
+    write({epoch = is.epoch, id = known.id, run_id = known.run_id})
     call('HSET', cursors, environment, '+inf 0')
 
     return more(is)
 end
+
+-- A restart ends an epoch, too: what the run before has acknowledged and this
+-- one has lost may still be on its way here
 
 local function admit(is, known)
     if call('HEXISTS', cursors, environment) == 1 then
@@ -160,11 +180,11 @@ local function admit(is, known)
     end
 
     if known.epoch == '0' then
-        is.epoch = '1'
+        next_epoch(is)
         write(is)
     elseif known.run_id ~= is.run_id then
-        known.run_id = is.run_id
-        write(known)
+        next_epoch(is)
+        write({epoch = is.epoch, id = known.id, run_id = is.run_id})
     end
 
     return {'admitted', is.epoch, 0}
@@ -175,7 +195,7 @@ if what == 'ask' then
 end
 
 local known = position()
-local is = {epoch = ARGV[4], length = ARGV[5], id = ARGV[6], run_id = ARGV[7]}
+local is = {epoch = ARGV[4], id = ARGV[5], run_id = ARGV[6]}
 
 if known.epoch ~= is.epoch then
     return {'changed', known.epoch, 0}

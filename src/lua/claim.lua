@@ -41,6 +41,8 @@ local function hash(key)
     return is
 end
 
+local urls = hash(P .. ':environments')
+
 local function claim(pending, from, to, members)
     local count = math.min(most - #members, room)
     if count <= 0 then
@@ -91,7 +93,7 @@ end
 
 -- in another order each time, so that each gets its turn
 
-local function names_of(urls, waiting)
+local function names_of(waiting)
     local names, known = {}, {}
 
     for name in pairs(urls) do
@@ -108,10 +110,19 @@ local function names_of(urls, waiting)
     return names
 end
 
--- the index of operations has no expiry of its own
+-- The index of operations has no expiry of its own.  While an environment is
+-- told again, which goes by this index, nothing is moved in it
 
 local function trim()
     local key = P .. ':operations'
+
+    for name in pairs(hash(P .. ':again')) do
+        if urls[name] then
+            return
+        end
+        call('HDEL', P .. ':again', name)
+    end
+
     local old = call('ZRANGEBYSCORE', key, '-inf', time(now - KEPT), 'LIMIT', 0,
                      OPERATIONS)
     for _, operation in ipairs(old) do
@@ -127,7 +138,6 @@ for i = FIRST, #ARGV, STRIDE do
     treat[ARGV[i]] = ARGV[i + 1]
 end
 
-local urls = hash(P .. ':environments')
 local since = hash(P .. ':unregistered')
 local waiting = call('SMEMBERS', P .. ':pending')
 local is_waiting = {}
@@ -163,7 +173,7 @@ local function visit(name, url)
     claims[n + 1], claims[n + 2], claims[n + 3] = name, url, members
 end
 
-local names = names_of(urls, waiting)
+local names = names_of(waiting)
 local shift = #names > 0 and clock[2] % #names or 0
 
 for i = 1, #names do

@@ -1,25 +1,30 @@
 -- Tells an environment's memory: whether its stream of undeployments still has
 -- the entry that the registry knows as the last one, and how far it has come.
+-- Begins to count the calls of a connection, by which a loss between two of
+-- them is noticed.
 --
 -- KEYS[1]  P:undeployments
--- ARGV     prefix; the id of that entry, or "" if none is known
--- returns  1 or 0, and the arguments of again.lua: the stream's length and last
---          id ("0-0" if it is empty), and the run id of this Redis or ""
+-- ARGV     prefix, the id of that entry, or "" if none is known, a key for the
+--          connection and a number to count from
+-- returns  1 or 0; the stream's last id ("0-0" if it is empty) and the run id
+--          of this Redis or "", for again.lua; and the number that is counted
+--          from
 
-local known, call = ARGV[2], redis.call
+local known, connection, start = ARGV[2], ARGV[3], ARGV[4]
 
-local LENGTH = 100000
+redis.call('XLEN', KEYS[1])
 
-local length = call('XLEN', KEYS[1])
-local last = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
 local has = known == '' or known == '0-0'
-            or #call('XRANGE', KEYS[1], known, known) == 1
+            or #redis.call('XRANGE', KEYS[1], known, known) == 1
 
 -- a user of an ACL may be without the right to ask this
 local server = redis.pcall('INFO', 'server')
 local run_id = type(server) == 'string'
                and string.match(server, 'run_id:(%x+)') or ''
 
-return {has and 1 or 0,
-        string.format('%d', length < LENGTH and length or LENGTH),
-        last and last[1] or '0-0', run_id}
+-- without memory it is counted from nothing
+local set = redis.pcall('SETEX', connection, '604800', start)
+
+return {has and 1 or 0, last and last[1] or '0-0', run_id,
+        set.ok and start or '0'}

@@ -2,16 +2,13 @@
 -- and proves that they are gone.
 --
 -- KEYS[1]  P:undeployments
--- ARGV     prefix; then members (API:scope:id:revision:operation, escaped)
--- returns  how far the stream of undeployments has come by this call, for
---          acknowledge.lua: its length before and after, and its last id, with
---          colons between; then for each member undeployed, not_deployed,
---          superseded or an error
+-- ARGV     prefix, and the key that stream.lua made for this connection; then
+--          members (API:scope:id:revision:operation, escaped)
+-- returns  how many calls there were by this connection, the last id of the
+--          stream by this one or "", with a colon between; then for each member
+--          undeployed, not_deployed, superseded or an error
 
--- the stream is trimmed to about this length
-local LENGTH = 100000
-
-local P, added, last = ARGV[1], 0, ''
+local P, last = ARGV[1], ''
 
 local function unescape(s)
     if string.find(s, '%', 1, true) then
@@ -35,7 +32,6 @@ local function tell(api, scope, id, revision, operation)
     last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
                       'api', api, 'scope', scope, 'id', id,
                       'revision', revision, 'operation', operation)
-    added = added + 1
 
     redis.call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
                .. '","scope":' .. cjson.encode(scope)
@@ -86,17 +82,17 @@ local function undeploy(member)
 end
 
 -- fails before anything is written if this is no stream
-local before = redis.call('XLEN', KEYS[1])
+redis.call('XLEN', KEYS[1])
+
 local reply = {'', nil}
 
-for i = 2, #ARGV do
+for i = 3, #ARGV do
     local ok, result = pcall(undeploy, ARGV[i])
-    reply[i] = (ok or type(result) == 'table') and result or {err = result}
+    reply[i - 1] = (ok or type(result) == 'table') and result or {err = result}
 end
 
--- what is trimmed is not missed
-local after = math.min(before + added, LENGTH)
-
-reply[1] = math.min(before, LENGTH) .. ':' .. after .. ':' .. last
+-- An environment that has lost its memory since the last call has lost this
+-- key, too, or counts from what it was.  After other writes: it needs memory
+reply[1] = string.format('%d:%s', redis.call('INCR', ARGV[2]), last)
 
 return reply

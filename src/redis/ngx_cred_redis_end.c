@@ -155,6 +155,11 @@ ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
          q != ngx_queue_sentinel(&redis->waiting);
          q = ngx_queue_next(q))
     {
+        /* the next connection is another one to commands that prepare */
+
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        command->eval = 0;
+
         redis->nwaiting++;
     }
 

@@ -40,7 +40,7 @@ sub fake_serve {
         SELECT => "+OK\r\n",
         PING   => "+PONG\r\n",
         TIME   => sub { resp(Time::HiRes::gettimeofday()) },
-        STREAM => "*4\r\n:1\r\n\$1\r\n0\r\n\$3\r\n0-0\r\n\$0\r\n\r\n",
+        STREAM => "*4\r\n:1\r\n\$3\r\n0-0\r\n\$0\r\n\r\n\$1\r\n0\r\n",
         %{ $args{replies} || {} },
     );
 
@@ -139,9 +139,9 @@ sub fake_command {
 # stream.lua, by which each connection to an environment begins
 
 sub is_greeting {
-    my ($name, undef, undef, $key, undef, $id, @more) = @_;
+    my ($name, undef, undef, $key, undef, $id, $connection) = @_;
 
-    return $name =~ /^EVAL/ && !@more && ($key // '') =~ /:undeployments$/
+    return $name =~ /^EVAL/ && ($connection // '') =~ /:connection:/ && ($key // '') =~ /:undeployments$/
            && ($id // ':') =~ /^(?:\d+-\d+)?$/;
 }
 
