@@ -81,8 +81,8 @@ like(error_log_text(),
      'how many');
 answer_is(del('u1'), 'deleted is deleted', failure(400, 'u1'));
 --- redis_check
-HGET {cred}:positions staging =~ ^2:40:
-HGET {cred}:positions production =~ ^1:40:
+HGET {cred}:positions staging =~ ^2:
+HGET {cred}:positions production =~ ^1:
 EXISTS {cred}:open:apinizer:MyProject:u1 {cred}:pending:staging => 0
 
 
@@ -108,7 +108,8 @@ ok(settled(), 'settled');
 is(receipt($operation{u1}, 'staging')->{again}, undef, 'no receipt');
 unlike(error_log_text(), qr/has lost its memory/, 'no word of it');
 --- redis_check
-HGET {cred}:positions staging =~ ^1:3:
+HGET {cred}:positions staging =~ ^2:
+HEXISTS {cred}:again staging => 0
 
 
 
@@ -218,7 +219,8 @@ ok(wait_for(sub {
     return position('staging') =~ /:$server$/;
 }), 'compared');
 is(deployed('staging', qw(u1 u2)), 'u1 u2', 'nothing newer is undone');
-answer_is(del('u2'), 'deleted once more', everywhere());
+answer_is(del('u2'), 'deleted once more',
+          pending(production => 'absent', staging => undef));
 is(deployed('staging', qw(u1 u2)), 'u1', 'undeployed once more');
 
 

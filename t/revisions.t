@@ -60,7 +60,8 @@ sub try_revisions {
     redis('production', 'HDEL', "$Key:credential:MyProject:api-user",
           'revision') unless defined $deployed;
 
-    redis('staging', 'FLUSHALL');
+    redis('staging', 'DEL', $_)
+        for grep { /:apinizer:/ } redis('staging', 'KEYS', '*');
 
     my $answer = del('api-user');
     settled();
@@ -119,8 +120,9 @@ for (qw(production staging)) {
 
 
 === TEST 3: it is left where nothing was deployed
---- script
+--- before
 redis('staging', 'FLUSHALL');
+--- script
 my $answer = del('api-user');
 answer_is($answer, 'success', pending(production => undef, staging => 'absent'));
 ok(settled(), 'complete');

@@ -16,6 +16,7 @@
 
 #define NGX_CRED_DELETE_CASCADE  3  /* elements of each environment */
 #define NGX_CRED_POOL_SIZE       4096
+#define NGX_CRED_DELETE_PAUSE    100   /* between asks, in milliseconds */
 
 
 /* elements of a reply */
@@ -414,8 +415,8 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
 
 /*
  * What was sent and not answered may still be done until its deadline.  After
- * that it is asked for a last time, with that deadline: the script does nothing
- * then but to tell what was done.
+ * that it is asked for with that deadline: the script does nothing then but to
+ * tell what was done.  A registry that has fallen gets some time to come back.
  */
 
 static void
@@ -423,17 +424,28 @@ ngx_cred_delete_unanswered(ngx_cred_delete_t *del)
 {
     ngx_msec_int_t  left;
 
-    if (!del->lost || del->last || del->handler == NULL
+    if (!del->lost || del->handler == NULL
         || del->check->data != ngx_cred_delete_again.data)
     {
         ngx_cred_delete_unavailable(del);
         return;
     }
 
-    del->last = 1;
-    del->command.prepare = NULL;
+    left = NGX_CRED_DELETE_PAUSE;
 
-    left = (ngx_msec_int_t) (del->expires - ngx_current_msec);
+    if (!del->last) {
+        del->last = 1;
+        del->command.prepare = NULL;
+
+        left = (ngx_msec_int_t) (del->expires - ngx_current_msec);
+
+        del->expires += del->registry->redis.connect_timeout
+                        + del->registry->redis.command_timeout;
+
+    } else if ((ngx_msec_int_t) (del->expires - ngx_current_msec) <= 0) {
+        ngx_cred_delete_unavailable(del);
+        return;
+    }
 
     del->timer.handler = ngx_cred_delete_timer_handler;
     del->timer.data = del;
@@ -451,7 +463,7 @@ ngx_cred_delete_timer_handler(ngx_event_t *ev)
     del = ev->data;
 
     if (ngx_cred_delete_ask(del) != NGX_OK) {
-        ngx_cred_delete_unavailable(del);
+        ngx_cred_delete_unanswered(del);
     }
 }
 

@@ -59,7 +59,8 @@ struct ngx_cred_delete_s {
 
     unsigned                     again:1;       /* asked twice */
     unsigned                     lost:1;        /* sent, and not answered */
-    unsigned                     last:1;        /* only asked what was done */
+    unsigned                     last:1;        /* only asked what was done,
+                                                   until it "expires" again */
     unsigned                     answered:1;
 };
 

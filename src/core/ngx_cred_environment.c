@@ -31,6 +31,7 @@
 #define NGX_CRED_GREETING_STREAM  4   /* and of stream.lua */
 
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
+#define NGX_CRED_TELLING_PAUSE    100 /* between signs of patience, in ms */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
 
 /* how long a connection is kept, of the week that its key is, in seconds */
@@ -46,6 +47,7 @@ typedef struct {
 /* what is known of one connection; the greeting that is under way, if any */
 
 typedef struct {
+    ngx_queue_t                  queue;      /* while it is being told again */
     ngx_pool_t                  *pool;
     ngx_cred_registry_t         *registry;
     ngx_cred_redis_t            *redis;      /* NULL: abandoned */
@@ -73,7 +75,8 @@ typedef struct {
     ngx_uint_t                   told;
     unsigned                     asking:1;
     unsigned                     looking:1;
-    unsigned                     more:1;     /* it is being told again */
+    unsigned                     more:1;     /* is to be told */
+    unsigned                     telling:1;  /* is in the queue */
     unsigned                     lost:1;     /* it has to be, since its calls
                                                 were not counted on */
 } ngx_cred_environment_t;
@@ -97,8 +100,21 @@ static ngx_uint_t ngx_cred_environment_is_registry(
 static ngx_int_t ngx_cred_environment_keep(ngx_cred_position_t *position,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_environment_is(ngx_str_t *s, const char *word);
+static void ngx_cred_environment_tell(ngx_cred_environment_t *env);
+static void ngx_cred_environment_told(ngx_cred_environment_t *env);
+static void ngx_cred_environment_tell_next(void);
 static void ngx_cred_environment_reject(ngx_cred_environment_t *env,
     ngx_uint_t status, const char *reason, ngx_str_t *detail);
+
+
+/*
+ * Environments that are told again by this worker, one after the other, since
+ * all of them have the one connection to the registry, and deletes, too.
+ */
+
+static ngx_queue_t  ngx_cred_telling;
+static ngx_uint_t   ngx_cred_telling_now;     /* a call is under way */
+static ngx_msec_t   ngx_cred_telling_patience;
 
 
 ngx_cred_redis_t *
@@ -233,6 +249,7 @@ ngx_cred_environment_abandon(ngx_cred_redis_t *redis, void *data)
 
     env->redis = NULL;
 
+    ngx_cred_environment_told(env);
     ngx_cred_environment_free(env);
 }
 
@@ -362,6 +379,11 @@ ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
 
     env->asking = 0;
 
+    if (ngx_cred_environment_is(&env->what, "more")) {
+        ngx_cred_telling_now = 0;
+        ngx_cred_environment_tell_next();
+    }
+
     if (env->redis == NULL) {
         ngx_cred_environment_free(env);
         return;
@@ -433,14 +455,18 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
 
         env->lost = 0;
 
+        ngx_cred_environment_told(env);
         ngx_cred_redis_admit(redis);
         return;
     }
 
-    ngx_cred_redis_patience(redis);
+    if (ngx_cred_environment_is(word, "more")) {
+        ngx_cred_environment_tell(env);
+        return;
+    }
 
-    ngx_cred_environment_ask(env, ngx_cred_environment_is(word, "more")
-                                  ? "more" : "ask");
+    ngx_cred_environment_told(env);
+    ngx_cred_environment_ask(env, "ask");
 }
 
 
@@ -462,6 +488,7 @@ ngx_cred_environment_look(ngx_cred_environment_t *env)
     env->look.args = env->look_args;
     env->look.nargs = NGX_CRED_STREAM_ARGS;
     env->look.handler = ngx_cred_environment_looked;
+    env->look.closing = 1;
     env->look.greeting = 1;
     env->look.data = env;
 
@@ -560,7 +587,12 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
                       "environment has lost its memory of undeployments");
     }
 
-    ngx_cred_environment_ask(env, env->more ? "more" : has ? "admit" : "lost");
+    if (env->more) {
+        ngx_cred_environment_tell(env);
+        return;
+    }
+
+    ngx_cred_environment_ask(env, has ? "admit" : "lost");
 }
 
 
@@ -620,6 +652,70 @@ ngx_cred_environment_is(ngx_str_t *s, const char *word)
 {
     return s->len == ngx_strlen(word)
            && ngx_strncmp(s->data, word, s->len) == 0;
+}
+
+
+/* its turn comes again after the others' */
+
+static void
+ngx_cred_environment_tell(ngx_cred_environment_t *env)
+{
+    if (ngx_cred_telling.next == NULL) {
+        ngx_queue_init(&ngx_cred_telling);
+    }
+
+    ngx_cred_environment_told(env);
+
+    ngx_queue_insert_tail(&ngx_cred_telling, &env->queue);
+    env->telling = 1;
+
+    ngx_cred_redis_patience(env->redis, "environment is told again");
+
+    ngx_cred_environment_tell_next();
+}
+
+
+static void
+ngx_cred_environment_told(ngx_cred_environment_t *env)
+{
+    if (env->telling) {
+        ngx_queue_remove(&env->queue);
+        env->telling = 0;
+    }
+}
+
+
+static void
+ngx_cred_environment_tell_next(void)
+{
+    ngx_queue_t             *q;
+    ngx_cred_environment_t  *env;
+
+    if (ngx_cred_telling.next == NULL) {
+        return;
+    }
+
+    if (ngx_current_msec - ngx_cred_telling_patience > NGX_CRED_TELLING_PAUSE) {
+        ngx_cred_telling_patience = ngx_current_msec;
+
+        for (q = ngx_queue_head(&ngx_cred_telling);
+             q != ngx_queue_sentinel(&ngx_cred_telling);
+             q = ngx_queue_next(q))
+        {
+            env = ngx_queue_data(q, ngx_cred_environment_t, queue);
+            ngx_cred_redis_patience(env->redis, "environment is told again");
+        }
+    }
+
+    while (!ngx_cred_telling_now && !ngx_queue_empty(&ngx_cred_telling)) {
+        q = ngx_queue_head(&ngx_cred_telling);
+        env = ngx_queue_data(q, ngx_cred_environment_t, queue);
+
+        ngx_cred_environment_told(env);
+        ngx_cred_environment_ask(env, "more");
+
+        ngx_cred_telling_now = env->asking;
+    }
 }
 
 

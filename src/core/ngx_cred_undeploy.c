@@ -13,6 +13,7 @@
 
 
 #define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
+#define NGX_CRED_UNDEPLOY_ID_LEN     64    /* of an id of a stream */
 
 
 static void ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,
@@ -183,7 +184,7 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     }
 
     count = ngx_atoi(progress->data, id - progress->data);
-    if (count == NGX_ERROR) {
+    if (count == NGX_ERROR || last - id > NGX_CRED_UNDEPLOY_ID_LEN) {
         return NGX_ERROR;
     }
 
@@ -319,13 +320,11 @@ ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
 static void
 ngx_cred_acknowledge_stale(ngx_cred_undeployment_t *u)
 {
-    char              *err;
     u_char            *p;
     ngx_str_t          epoch;
     ngx_cred_redis_t  *redis;
 
-    redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
-                                       &err);
+    redis = ngx_cred_redis_lookup(&u->registry->environments, &u->environment);
 
     p = ngx_strlchr(u->progress.data, u->progress.data + u->progress.len, ':');
 

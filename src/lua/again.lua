@@ -20,7 +20,7 @@ local P, environment, what = ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
 local positions, cursors = KEYS[1], P .. ':again'
 
-local BATCH = 100
+local BATCH = 50
 
 local clock = call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
@@ -168,7 +168,7 @@ local function lost(is, known)
     write({epoch = is.epoch, id = known.id, run_id = known.run_id})
     call('HSET', cursors, environment, '+inf 0')
 
-    return more(is)
+    return {'more', is.epoch, 0}
 end
 
 -- A restart ends an epoch, too: what the run before has acknowledged and this

@@ -262,7 +262,7 @@ local function resume(ask, operation, result)
     end
 
     local fields, receipts = read_operation(operation)
-    local cascade = {}
+    local cascade, size = {}, 0
 
     if not fields.api then
         -- somebody has deleted it
@@ -279,9 +279,11 @@ local function resume(ask, operation, result)
     for _, receipt in ipairs(receipts) do
         local state = state_of(receipt, member, operation == ask.operation)
         local n, url = #cascade, receipt.url or ''
-        cascade[n + 1], cascade[n + 3] = receipt.name, state
-        cascade[n + 2] = #url <= 4096 and url or ''
-        receipt.state = state
+        -- the URLs may have grown since
+        size = size + #receipt.name + #url
+        url = #url <= 4096 and size <= 524288 and url or ''
+        cascade[n + 1], cascade[n + 2] = receipt.name, url
+        cascade[n + 3], receipt.state = state, state
     end
 
     local start = place(cascade)

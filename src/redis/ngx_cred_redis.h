@@ -218,6 +218,10 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
 ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 
+/* the connection of that name, if there is one, whatever its URL; else NULL */
+ngx_cred_redis_t *ngx_cred_redis_lookup(ngx_cred_redis_conf_t *conf,
+    ngx_str_t *name);
+
 /*
  * Writes "src" to "dst" as logs may have it, control characters as "?", and no
  * further than "last".  Returns where it ended.
@@ -249,7 +253,8 @@ void ngx_cred_redis_set_time(ngx_cred_redis_t *redis, uint64_t now);
 /*
  * Tells whether commands are refused at once: the last attempt failed, be it
  * that there was no connection, that the handshake or the greeting failed, or
- * that the connection ended with commands on it before it had answered any.
+ * that the connection ended with commands on it before it had answered any; or
+ * the greeting takes its time.
  * New attempts are made until one succeeds, with back-off, without being asked
  * for; what is then sent may still fail.
  */
@@ -270,15 +275,17 @@ ngx_uint_t ngx_cred_redis_down(ngx_cred_redis_t *redis);
  *     conf->abandon             is called, once, when the connection ended by
  *                               itself, after the handlers of its commands.
  *
- * All of it, with connecting, may take conf->connect_timeout;
- * ngx_cred_redis_patience() gives it as long again from now on.  These three do
- * nothing when there is no greeting under way, and may be called from any
- * handler.
+ * All of it, with connecting, may take conf->connect_timeout.
+ * ngx_cred_redis_patience() gives it as long again from now on; since nobody
+ * can say how long it takes, the commands that wait end with
+ * NGX_CRED_REDIS_UNREACHABLE and "reason", and so do others until it is over.
+ * These three do nothing when there is no greeting under way, and may be called
+ * from any handler.
  */
 void ngx_cred_redis_admit(ngx_cred_redis_t *redis);
 void ngx_cred_redis_reject(ngx_cred_redis_t *redis, ngx_uint_t status,
     ngx_str_t *reason);
-void ngx_cred_redis_patience(ngx_cred_redis_t *redis);
+void ngx_cred_redis_patience(ngx_cred_redis_t *redis, const char *reason);
 
 /*
  * Closes the connection at the end of this turn of the event loop, and says

@@ -107,6 +107,7 @@ struct ngx_cred_redis_s {
                                                   refused while it is down */
 
     unsigned                   rejected:1;     /* its greeting was */
+    unsigned                   refusing:1;     /* commands, until it is over */
     unsigned                   regreet:1;      /* is to be greeted anew */
     unsigned                   retired:1;      /* ends with its last command */
 };
@@ -174,6 +175,9 @@ void ngx_cred_redis_close(ngx_cred_redis_t *redis);
  * there are others.
  */
 void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
+
+/* refuses commands, those that wait and others, until the greeting is over */
+void ngx_cred_redis_refuse(ngx_cred_redis_t *redis, const char *reason);
 
 /* it has answered more than a handshake: forgets that it was down */
 void ngx_cred_redis_back(ngx_cred_redis_t *redis);

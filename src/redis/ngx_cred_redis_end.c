@@ -118,6 +118,38 @@ ngx_cred_redis_renew(ngx_cred_redis_t *redis)
 }
 
 
+void
+ngx_cred_redis_refuse(ngx_cred_redis_t *redis, const char *reason)
+{
+    ngx_queue_t                queue, *q;
+    ngx_cred_redis_command_t  *command;
+
+    if (!redis->refusing) {
+        ngx_cred_redis_word(redis, 0, reason, NULL);
+        redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+        redis->refusing = 1;
+    }
+
+    ngx_queue_init(&queue);
+    ngx_cred_redis_move(&queue, &redis->waiting);
+
+    while (!ngx_queue_empty(&queue)) {
+        q = ngx_queue_head(&queue);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+
+        redis->nwaiting--;
+        redis->ncommands--;
+        redis->nclosing -= command->closing;
+
+        ngx_cred_redis_finish(redis, command, redis->refusal);
+    }
+
+    ngx_cred_redis_watch(redis);
+}
+
+
 /*
  * Closes the connection; ends the commands that were sent, those of a greeting,
  * and "others", which were waiting.
@@ -287,6 +319,7 @@ ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_CLOSED;
     redis->rejected = 0;
+    redis->refusing = 0;
     redis->regreet = 0;
 }
 

@@ -81,6 +81,8 @@ ngx_cred_redis_admit(ngx_cred_redis_t *redis)
         }
     }
 
+    redis->refusing = 0;
+
     ngx_cred_redis_ready(redis);
 
     if (!redis->doubtful) {
@@ -110,11 +112,15 @@ ngx_cred_redis_reject(ngx_cred_redis_t *redis, ngx_uint_t status,
 
 
 void
-ngx_cred_redis_patience(ngx_cred_redis_t *redis)
+ngx_cred_redis_patience(ngx_cred_redis_t *redis, const char *reason)
 {
-    if (ngx_cred_redis_greeted(redis)) {
-        ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
+    if (!ngx_cred_redis_greeted(redis)) {
+        return;
     }
+
+    ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
+
+    ngx_cred_redis_refuse(redis, reason);
 }
 
 

@@ -177,6 +177,18 @@ ngx_cred_redis_same(ngx_str_t *one, ngx_str_t *two)
 }
 
 
+ngx_cred_redis_t *
+ngx_cred_redis_lookup(ngx_cred_redis_conf_t *conf, ngx_str_t *name)
+{
+    if (ngx_cred_redis_pool.queue.next == NULL) {
+        return NULL;
+    }
+
+    return ngx_cred_redis_find(ngx_cred_redis_bucket(&conf->identity, name),
+                               &conf->identity, name);
+}
+
+
 static ngx_cred_redis_t *
 ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     const char *kind, ngx_str_t *name, char **err)
@@ -357,7 +369,8 @@ ngx_cred_redis_address(ngx_cred_redis_t *redis)
 ngx_uint_t
 ngx_cred_redis_down(ngx_cred_redis_t *redis)
 {
-    return redis->failures != 0 && redis->state != NGX_CRED_REDIS_READY;
+    return redis->refusing
+           || (redis->failures != 0 && redis->state != NGX_CRED_REDIS_READY);
 }
 
 

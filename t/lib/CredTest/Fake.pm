@@ -141,8 +141,9 @@ sub fake_command {
 sub is_greeting {
     my ($name, undef, undef, $key, undef, $id, $connection) = @_;
 
-    return $name =~ /^EVAL/ && ($connection // '') =~ /:connection:/ && ($key // '') =~ /:undeployments$/
-           && ($id // ':') =~ /^(?:\d+-\d+)?$/;
+    return $name =~ /^EVAL/ && ($key // '') =~ /:undeployments$/
+           && ($id // ':') =~ /^(?:\d+-\d+)?$/
+           && ($connection // '') =~ /:connection:[0-9a-f]+$/;
 }
 
 
