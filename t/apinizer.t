@@ -234,6 +234,10 @@ like($answer->{body}, qr/pending in 8 of 8 environments/, 'message');
 
 
 === TEST 9: an environment that is not registered any more
+--- http_config
+cred_registry            $TEST_NGINX_REGISTRY;
+cred_retry_delay         100ms;
+cred_unregistered_delay  100ms;
 --- script
 redis_kill('staging');
 answer_is(del('api-user'), 'pending',
@@ -339,3 +343,33 @@ my ($status, $headers, $body) = pending('a,b' => 'superseded',
     production => 'superseded', staging => undef);
 $headers->{'Cred-Superseded'} = 'a%2Cb,production';
 answer_is(del('five'), 'names are encoded', $status, $headers, $body);
+
+
+
+=== TEST 15: an environment may be registered again within a day
+--- http_config
+cred_registry     $TEST_NGINX_REGISTRY;
+cred_retry_delay  100ms;
+--- script
+redis_kill('staging');
+my @pending = pending(production => undef, staging => 'unreachable');
+my $answer = del('api-user');
+answer_is($answer, 'pending', @pending);
+redis('registry', 'HDEL', '{cred}:environments', 'staging');
+ok(wait_for(sub { redis('registry', 'HEXISTS', '{cred}:unregistered', 'staging') }),
+   'it is missed');
+is(redis('registry', 'ZCARD', '{cred}:pending:staging'), 1, 'and waited for');
+my $again = del('api-user');
+answer_is($again, 'still pending', @pending);
+is($again->{headers}{'cred-operation'}, $answer->{headers}{'cred-operation'},
+   'the same operation');
+
+redis_start('staging');
+redis_load('staging', { sample() }->{staging});
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      redis_url('staging'));
+ok(settled(), 'done when it is there again');
+--- redis_check
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
+HEXISTS {cred}:unregistered staging => 0
+XLEN {cred}:audit => 2

@@ -561,9 +561,11 @@ for my $name (names()) {
         is($headers->{'cache-control'}, 'no-store', "$what: Cache-Control");
         ok(!exists $headers->{expires}, "$what: no Expires");
         next if $got->{status} == 204;
+
+        # nginx compresses only these
+        my $gzip = $got->{status} =~ /^(?:200|403|404)$/ ? 'gzip' : undef;
         like($headers->{'content-type'},
              qr{^application/json;[ ]?charset=utf-8$}i, "$what: charset, once");
-        is($headers->{'content-encoding'}, 'gzip', "$what: gzip")
-            if $got->{status} =~ /^(?:200|40[34])$/;
+        is($headers->{'content-encoding'}, $gzip, "$what: gzip");
     }
 }

@@ -429,7 +429,7 @@ for my $call (monitored($seen->())) {
 is_deeply(\%seen, { '{cred} apinizer' => \@ones, 'other apinizer' => \@others,
                     '{cred} alloy' => \@ones, 'other alloy' => \@others },
           'each in its place');
-is($calls, 19, 'and what is alike goes together');
+is($calls, 19, 'and what is alike goes together, for each prefix');
 
 for my $prefix ('{cred}', 'other') {
     ok(wait_for(sub { redis('registry', 'KEYS', "$prefix:open:*") eq '' }),
@@ -583,7 +583,10 @@ is(results(), join(' ', ('deleted') x 5), 'each was deleted once');
 my $script = slurp('src/lua/delete.lua');
 my $n = 0;
 
+my $asked;
+
 my $ask = sub {
+    $asked = @_;
     my $sock = redis_connect('registry');
     print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 4000,
                      'apinizer', 1, 0, '', 0, '9' x 13, map {
@@ -593,12 +596,20 @@ my $ask = sub {
     return reply($sock);
 };
 
-my $words = sub {
-    my (undef, undef, @items) = @{ $_[0] };
-    return join ' ', map { ref ? $_->[0] : $_ } @items;
+# of the seven elements of each delete the one at this place
+
+my $each = sub {
+    my ($reply, $place) = @_;
+    return join ' ', map { $reply->[1 + 7 * $_ + $place] } 0 .. $asked - 1;
 };
 
-my $sizes = sub { join ' ', map { scalar @$_ } @{ $_[0][1] } };
+# the URLs in the reply
+
+my $urls = sub {
+    my ($reply) = @_;
+    return map { $reply->[3 * $_ + 7 * $asked + 2] }
+           0 .. (@$reply - 1 - 7 * $asked) / 3 - 1;
+};
 
 my @projects = map { "P$_" } 1 .. 3;
 crowd('apinizer', @projects);
@@ -606,16 +617,18 @@ project($_, 'x') for @projects;
 my @before = redis('registry', 'KEYS', '*P3*');
 
 my $reply = $ask->(@projects, 'None', 'P3', 'P1');
-is($words->($reply), 'deleted deleted full scope_not_found full full', 'elements');
-is($sizes->($reply), '3000 3000', 'what there is room for');
-is("$reply->[2][4] $reply->[3][4]", '1 2', 'each has its cascade');
+is($each->($reply, 0), 'deleted deleted full scope_not_found full full',
+   'elements');
+is($each->($reply, 4), '43 3043 0 0 0 0', 'each has its cascade');
+is($each->($reply, 5), '1000 1000 0 0 0 0', 'of as many environments');
+is(scalar(@$reply), 6043, 'what there is room for');
 is_deeply([ redis('registry', 'KEYS', '*P3*') ], \@before, 'nothing was done');
 is(operations(), 2, 'two operations');
 
 $reply = $ask->('P3', 'P1', 'P2');
-is($words->($reply), 'deleted resumed full', 'asked for again');
+is($each->($reply, 0), 'deleted resumed full', 'asked for again');
 $reply = $ask->('P2');
-is($words->($reply), 'resumed', 'and once more');
+is($each->($reply, 0), 'resumed', 'and once more');
 is(operations(), 3, 'three operations');
 
 # few of them with long URLs
@@ -623,25 +636,51 @@ is(operations(), 3, 'three operations');
 redis('registry', 'DEL', map { "{cred}:apinizer:environments:$_" } @projects);
 project($_, 'x') for @projects;
 
-for my $project (@projects) {
-    my @names = map { "$project-long-$_" } 1 .. 4;
-    redis('registry', 'HSET', '{cred}:environments', map { ($_ => 'x' x 100000) }
-          @names);
-    redis('registry', 'SADD', "{cred}:apinizer:environments:$project", @names);
-}
+my $lengthen = sub {
+    my ($length, @projects) = @_;
+    for my $project (@projects) {
+        my @names = map { "$project-long-$_" } 1 .. 250;
+        redis('registry', 'HSET', '{cred}:environments',
+              map { ($_ => 'x' x $length) } @names);
+        redis('registry', 'SADD', "{cred}:apinizer:environments:$project",
+              @names);
+    }
+};
 
+$lengthen->(1900, @projects);
 $reply = $ask->(@projects);
-is($words->($reply), 'deleted full full', 'bytes');
+is($each->($reply, 0), 'deleted full full', 'bytes');
 $reply = $ask->('P2');
-is($words->($reply), 'deleted', 'asked for again');
+is($each->($reply, 0), 'deleted', 'asked for again');
 
 # the first one always has room
 
-redis('registry', 'HSET', '{cred}:environments', map {
-    ("P1-long-$_" => 'x' x 200000)
-} 1 .. 4);
+$lengthen->(4096, 'P1');
 $reply = $ask->('P1', 'P2');
-is($words->($reply), 'resumed full', 'more than the limit');
+is($each->($reply, 0), 'resumed full', 'more than the limit');
+is(join(' ', map { length } $urls->($reply)), join(' ', (4096) x 250), 'URLs');
+
+# what is no URL takes no room
+
+$lengthen->(4097, 'P1');
+$reply = $ask->('P1', 'P2');
+is($each->($reply, 0), 'resumed resumed', 'too long to be any');
+is(join(' ', map { length } $urls->($reply)),
+   join(' ', (0) x 250, (1900) x 250), 'URLs');
+
+$lengthen->(100000, 'P3');
+$reply = $ask->('P3');
+is($each->($reply, 0), 'deleted', 'nor do they when it is deleted');
+is(join('', $urls->($reply)), '', 'URLs');
+
+# all together may be too long
+
+project('P1', 'x');
+$lengthen->(4096, 'P1');
+$reply = $ask->('P1');
+like($each->($reply, 0), qr/too many environments/, 'half of the limit');
+is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:P1:x'), 1,
+   'nothing was done');
 
 
 
@@ -822,7 +861,7 @@ is(redis('registry', 'GET', '{cred}:thousandeyes:rate:11'), 4, 'counted once');
 --- before
 # the first id says which
 
-my $item = sub { ['deleted', 'alice', 'MyProject', 'x' . '0' x 32, ':1'] };
+my @cascade = ('production', 'unix:/x', 'undeployed');
 my $array;
 
 $array = sub {
@@ -835,19 +874,33 @@ $array = sub {
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
     my ($id, @others) = each_delete(4, @_) or return "*0\r\n";
-    my $cascades = [['production', 'unix:/x', 'undeployed']];
+    my $count = 1 + @others;
+    my $start = ':' . (1 + 7 * $count);
+
+    my @item = ('deleted', 'alice', 'MyProject', 'x' . '0' x 32, $start, ':1', '');
+    my @mixed = (
+        [@item],
+        ['-WRONGTYPE some text', (':0') x 6],
+        ['unauthorized', '', '', '', ':0', ':0', ''],
+        ['late', '', '', '', ':0', ':0', ''],
+        [@item[0 .. 3], ':' . (1 + 7 * $count + 1), @item[5, 6]],
+        [@item[0 .. 2], '', @item[4 .. 6]],
+        [':1', @item[1 .. 6]],
+    );
 
     my %replies = (
-        alone => [':1', $cascades, $item->()],
+        alone => [':1', (@item) x $count, @cascade],
         none  => [],
         one   => [':1'],
-        two   => [':1', $cascades],
-        less  => [':1', $cascades, map { $item->() } 3 .. @others],
+        two   => [':1', @item],
+        less  => [':1', (@item) x ($count - 2), @cascade],
+        bare  => [':1', (@item) x $count],
+        short => [':1', (@item) x $count, @cascade[0, 1]],
+        last  => [':1', (@item) x ($count - 1), @item[0 .. 5]],
         error => '-OOM some text',
         word  => 'unauthorized',
-        mixed => [':1', $cascades, $item->(), '-WRONGTYPE some text', 'unauthorized',
-                  'late', [@{ $item->() }[0 .. 3], ':2'], 'deleted', ':1',
-                  map { $item->() } 7 .. @others],
+        mixed => [':1', (map { @$_ } @mixed), (@item) x ($count - @mixed),
+                  @cascade],
     );
 
     return $array->($replies{$id} // $replies{alone});
@@ -862,7 +915,7 @@ cred_command_timeout  2s;
 my ($worker) = nginx_workers();
 answer_is(del('alone'), 'alone', deleted('production'));
 
-for my $kind (qw(none one two less error word)) {
+for my $kind (qw(none one two less bare short last error word)) {
     answer_is($_, $kind, failure(503))
         for at_once(apinizer($kind), map { apinizer("x$_") } 1 .. 7);
 }
@@ -874,7 +927,7 @@ my @wanted = ([deleted('production')], [failure(503)], [failure(401)],
 answer_is($answers[$_], "mixed, $_", @{ $wanted[$_] }) for 0 .. 7;
 
 my @calls = map { scalar(() = each_delete(0, @$_)) } relayed($ENV{TEST_NGINX_FAKE});
-is(join(' ', grep { $_ } @calls), '1 8 8 8 8 8 8 8 1', 'one call each');
+is(join(' ', grep { $_ } @calls), '1 ' . '8 ' x 10 . '1', 'one call each');
 is((nginx_workers())[0], $worker, 'the same worker');
 
 
@@ -882,12 +935,9 @@ is((nginx_workers())[0], $worker, 'the same worker');
 === TEST 16: an environment that is gone, and resumed by several at once
 --- redis: third
 --- http_config
-cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  1s;
-cred_command_timeout  1s;
-cred_retry_delay      1h;
---- http_config
 cred_registry            $TEST_NGINX_REGISTRY;
+cred_connect_timeout     1s;
+cred_command_timeout     1s;
 cred_retry_delay         100ms;
 cred_unregistered_delay  100ms;
 --- script

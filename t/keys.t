@@ -188,8 +188,10 @@ my $deployed = sub {
     redis('registry', 'EXISTS', "$_[0]:apinizer:credential:MyProject:api-user");
 };
 
-for my $key (redis('registry', 'KEYS', '{cred}*')) {
-    redis('registry', 'COPY', $key, $key =~ s/\{cred\}/our: %/r);
+for my $name (qw(registry production staging)) {
+    for my $key (redis($name, 'KEYS', '{cred}*')) {
+        redis($name, 'COPY', $key, $key =~ s/\{cred\}/our: %/r);
+    }
 }
 
 answer_is(del('api-user'), 'deleted', everywhere());
@@ -201,6 +203,8 @@ is(audit('our: %:audit'), 1, 'the audit');
 --- redis_check
 production: EXISTS "our: %:apinizer:credential:MyProject:api-user" => 0
 production: EXISTS "our: %:apinizer:tombstone:MyProject:api-user" => 1
+production: EXISTS {cred}:apinizer:credential:MyProject:api-user => 1
+production: EXISTS {cred}:undeployments => 0
 EXISTS "our: %:pending" => 0
 
 

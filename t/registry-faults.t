@@ -71,13 +71,16 @@ sub unanswered { !IO::Select->new($_[0])->can_read(0) }
 
 sub everything { [ map { contents($_) } qw(registry production staging) ] }
 
-# an answer to delete.lua: nested arrays, strings, and integers as ":1"
+# an answer to delete.lua: nested arrays, strings, nil, and integers as ":1",
+# errors as "-ERR ...", a status as "+OK"
 
 sub bytes {
     my ($value) = @_;
+    return "\$-1\r\n" unless defined $value;
     return '*' . @$value . "\r\n" . join '', map { bytes($_) } @$value
         if ref $value;
-    return $value =~ /^:/ ? "$value\r\n" : '$' . length($value) . "\r\n$value\r\n";
+    return $value =~ /^[:+-]/ ? "$value\r\n"
+                              : '$' . length($value) . "\r\n$value\r\n";
 }
 
 # what nginx has sent there for a credential
@@ -287,8 +290,9 @@ EXISTS {cred}:apinizer:grants:MyProject:api-user => 0
 # the id of the credential says which; claim.lua is answered well
 
 my $member = 'apinizer:MyProject:x:0:' . '0' x 32;
-my $cascade = ['production', 'unix:/x', 'undeployed'];
-my @item = ('deleted', 'alice', 'MyProject', $member);
+my @cascade = ('production', 'unix:/x', 'undeployed');
+my @good = (':1', 'deleted', 'alice', 'MyProject', $member, ':8', ':1', '',
+            @cascade);
 
 our %Replies = (
     garbage    => "\x16\x03\x01hello",
@@ -327,85 +331,100 @@ our %Replies = (
 
 # arrays as delete.lua returns them, each with one fault
 
-my %arrays = (
-    # time, cascades, items
+my %places = (time => 0, result => 1, subject => 2, scope => 3, member => 4,
+              start => 5, count => 6, rate => 7, 'env-name' => 8,
+              'env-url' => 9, 'env-state' => 10);
 
-    'only-time'    => [':1'],
-    'no-item'      => [':1', [$cascade]],
-    'bare-item'    => [ [@item, ':1'] ],
-    'no-time'      => [ [$cascade], [@item, ':1'] ],
-    'time-string'  => ['1', [$cascade], [@item, ':1']],
-    'time-array'   => [[], [$cascade], [@item, ':1']],
-    'no-cascades'  => [':1', ':0', [@item, ':1']],
-    'named'        => [':1', 'production', [@item, ':1']],
-    'old'          => ['deleted', ':1', 'alice', 'MyProject', $member,
-                       (':0') x 4, @$cascade],
+my %types = (string => 'x', number => ':1', nil => undef, array => [],
+             nested => ['deleted'], status => '+deleted');
 
-    'bare-word'    => [':1', [$cascade], 'deleted'],
-    'no-word'      => [':1', [$cascade], ''],
-    'other-word'   => [':1', [$cascade], 'removed'],
-    'number'       => [':1', [$cascade], ':1'],
-    'late'         => [':1', [$cascade], 'late'],
-    'full'         => [':1', [$cascade], 'full'],
-    'empty-item'   => [':1', [$cascade], []],
-    'short'        => [':1', [$cascade], [@item]],
-    'six'          => [':1', [$cascade], [@item, ':1', ':1']],
-    'seven'        => [':1', [$cascade], [@item, (':1') x 3]],
-    'nine'         => [':1', [$cascade], [@item, (':1') x 5]],
+# what is right for some of them, or is as good as nothing
 
-    'unknown'      => [':1', [$cascade], ['removed', @item[1 .. 3], ':1']],
-    'late-result'  => [':1', [$cascade], ['late', @item[1 .. 3], ':1']],
-    'result-number' => [':1', [$cascade], [':1', @item[1 .. 3], ':1']],
-    'nested'       => [':1', [$cascade], [['deleted'], @item[1 .. 3], ':1']],
-    'subject'      => [':1', [$cascade], ['deleted', ':1', @item[2, 3], ':1']],
-    'scope'        => [':1', [$cascade], [@item[0, 1], [], $member, ':1']],
-    'member'       => [':1', [$cascade], [@item[0 .. 2], ':1', ':1']],
-    'no-member'    => [':1', [$cascade], [@item[0 .. 2], '', ':1']],
-    'short-member' => [':1', [$cascade], [@item[0 .. 2], '0' x 31, ':1']],
-
-    'no-number'    => [':1', [$cascade], [@item, '1']],
-    'other'        => [':1', [$cascade], [@item, [':1']]],
-    'beyond'       => [':1', [$cascade], [@item, ':2']],
-    'none'         => [':1', [], [@item, ':1']],
-    'far'          => [':1', [$cascade], [@item, ':9223372036854775807']],
-    'before'       => [':1', [$cascade], [@item, ':-1']],
-    'far-before'   => [':1', [$cascade], [@item, ':-9223372036854775808']],
-
-    'flat'         => [':1', $cascade, [@item, ':1']],
-    'ragged'       => [':1', [[@$cascade, 'staging']], [@item, ':1']],
-    'two-of-three' => [':1', [[@$cascade[0, 1]]], [@item, ':1']],
-    'name'         => [':1', [[':1', @$cascade[1, 2]]], [@item, ':1']],
-    'url'          => [':1', [[$$cascade[0], [], $$cascade[2]]], [@item, ':1']],
-    'state'        => [':1', [[@$cascade[0, 1], ':1']], [@item, ':1']],
-    'states'       => [':1', [[@$cascade[0, 1], ['claimed']]], [@item, ':1']],
-
-    'counted'      => [':1', [$cascade], [@item, ':1', '3', '2', '60']],
-    'counted-1'    => [':1', [$cascade], [@item, ':1', '3', ':2', ':60']],
-    'counted-2'    => [':1', [$cascade], [@item, ':1', ':3', [], ':60']],
-    'counted-3'    => [':1', [$cascade], [@item, ':1', ':3', ':2', '60']],
+my %right = map { $_ => 1 } (
+    qw(time-number start-number count-number),
+    map({ ("$_-string", "$_-nil", "$_-status") } qw(subject scope)),
+    map({ ("$_-string", "$_-nil", "$_-status") } qw(env-name env-url)),
+    qw(env-state-string env-state-status),
 );
 
-%Replies = (%Replies, map { $_ => bytes($arrays{$_}) } keys %arrays);
+my $with = sub {
+    my @reply = @good;
+    while (my ($name, $value) = splice @_, 0, 2) {
+        $reply[$places{$name}] = $value;
+    }
+    return \@reply;
+};
 
-# what is of another type, and no type of "bytes"
+my %faults;
 
-my $head = "*3\r\n:1\r\n" . bytes([$cascade]);
+for my $name (keys %places) {
+    $faults{"$name-$_"} = $with->($name, $types{$_})
+        for grep { !$right{"$name-$_"} } keys %types;
+}
 
-$Replies{'nil-time'} = "*3\r\n\$-1\r\n" . bytes([$cascade]) . bytes([@item, ':1']);
-$Replies{'nil-cascades'} = "*3\r\n:1\r\n*-1\r\n" . bytes([@item, ':1']);
-$Replies{'nil-cascade'} = "*3\r\n:1\r\n*1\r\n\$-1\r\n" . bytes([@item, ':1']);
-$Replies{'nil-item'} = "$head\$-1\r\n";
-$Replies{'nil-number'} = "$head*5\r\n" . join('', map { bytes($_) } @item)
-                         . "\$-1\r\n";
-$Replies{'status'} = "$head+unauthorized\r\n";
-$Replies{'error-item'} = "$head-WRONGTYPE some text\r\n";
+my ($least, $most) = (':-9223372036854775808', ':9223372036854775807');
+
+my %values = (
+    result => ['', 'removed', 'Deleted', 'delete', 'deleted ', "deleted\0",
+               'late', 'full', 'latefull'],
+    member => ['', '0' x 31],
+    start  => [':9', ':11', ':12', ':1000000', ':-1', ':-8', $least, $most,
+               ':4294967304', ':4611686018427387904'],
+    count  => [':2', ':3', ':-1', $least, $most, ':4294967297',
+               ':3074457345618258603', ':6148914691236517206'],
+    rate   => ['1', '1 2', '1 2 ', ' 1 2', 'a b c', '1 2 c', '1 b 3', 'a 2 3',
+               '1 2 3 4', '1 2 3 ', ' 1 2 3', '1  2 3', '1 2  3', '   ', ' ',
+               '-1 2 3', '1 -2 3', '1 2 -3', '1,2,3', "1 2 3\n", "1\0 2 3",
+               '1.5 2 3', '9223372036854775808 2 3', '1 2 9223372036854775808',
+               '1 ' . '9' x 100 . ' 3', '1 2 ' . '3' x 100000],
+);
+
+for my $name (keys %values) {
+    my $n = 0;
+    $faults{"$name-" . ++$n} = $with->($name, $_) for @{ $values{$name} };
+}
+
+%faults = (
+    %faults,
+    late           => $with->(result => 'late'),
+    full           => $with->(result => 'full'),
+    'error-result' => $with->(result => '-WRONGTYPE some text'),
+    'error-member' => $with->(member => '-WRONGTYPE some text'),
+    'error-time'   => $with->(time => '-WRONGTYPE some text'),
+    'env-error'    => $with->('env-name' => '-WRONGTYPE some text'),
+
+    (map { ("elements-$_" => [ @good[0 .. $_ - 1] ]) } 1 .. 10),
+    'no-time'      => [ @good[1 .. 10] ],
+    'no-result'    => [ @good[0, 2 .. 10] ],
+    'no-rate'      => [ @good[0 .. 6, 8 .. 10] ],
+    'two-of-both'  => [ @good[0 .. 5], ':2', '', @cascade, @cascade[0, 1] ],
+    'one-more'     => [ @good[0 .. 5], ':2', '', @cascade, 'staging' ],
+    'in-arrays'    => [ @good[0 .. 7], [@cascade] ],
+    'in-one'       => [ [@good] ],
+    'nested-own'   => [ ':1', [ @good[1 .. 7] ], @cascade ],
+
+    # the form of former versions
+
+    former         => [ ':1', [ [@cascade] ],
+                        ['deleted', 'alice', 'MyProject', $member, ':1'] ],
+    'before-that'  => [ 'deleted', ':1', 'alice', 'MyProject', $member,
+                        (':0') x 4, @cascade ],
+);
+
+%Replies = (%Replies, map { $_ => bytes($faults{$_}) } keys %faults);
 
 # and those with none
 
 our %Good = (
-    good  => bytes([':1', [$cascade], [@item, ':1']]),
-    rated => bytes([':1', [[], $cascade], [@item, ':2', ':3', ':2', ':60']]),
-    empty => bytes([':1', [[]], [@item, ':1']]),
+    good  => bytes(\@good),
+    rated => bytes($with->(rate => '3 2 60')),
+    zero  => bytes($with->(rate => '0 0 0')),
+    large => bytes($with->(rate => '9223372036854775807 ' x 2 . '1')),
+    nil   => bytes($with->(subject => undef, scope => undef)),
+    more  => bytes([@good, 'staging', [], ':1']),
+    far   => bytes([ @good[0 .. 4], ':11', @good[6, 7], (':0') x 3, @cascade ]),
+    empty => bytes($with->(count => ':0')),
+    alone => bytes([ @good[0 .. 4], ':0', ':0', '' ]),
 );
 
 my $reply = sub {
@@ -434,14 +453,15 @@ for my $name (sort keys %::Replies) {
 
     # the operation is read before the environments
     delete $answer->{headers}{'cred-operation'}
-        if $name =~ /^(?:name|url|states?)$/;
+        if $name =~ /^env-/;
 
     answer_is($answer, $name, failure(503));
 }
 
 wait_for(sub { del('no%20fault:%20good')->{status} == 200 });
-answer_is(del("no%20fault:%20$_"), $_, deleted('production')) for qw(good rated);
-answer_is(del("no%20fault:%20empty"), 'empty', deleted());
+answer_is(del("no%20fault:%20$_"), $_, deleted('production'))
+    for qw(good rated zero large nil more far);
+answer_is(del("no%20fault:%20$_"), $_, deleted()) for qw(empty alone);
 
 is((nginx_workers())[0], $worker, 'the same worker');
 like(error_log_text(), qr/$_/, "logged: $_")

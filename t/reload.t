@@ -14,6 +14,14 @@ sub left {
     return wait_for(sub { !grep { CredTest::HTTP::running($_) } @pids });
 }
 
+# connections to a server, but for the one that asks
+
+sub connections {
+    my ($name) = @_;
+    return map { /^id=(\d+) / ? $1 : () } grep { !/ cmd=client\b/ }
+           split /\n/, redis($name, 'CLIENT', 'LIST');
+}
+
 run_tests();
 
 
@@ -63,13 +71,20 @@ unlike(slurp("$dir/nginx.log"), qr/open socket|\[alert\]|exited on signal/,
 === TEST 2: with idle connections the old worker leaves at once
 --- script
 answer_is(del('api-user'), 'connected', everywhere());
+my @names = qw(production staging);
+my %before = map { $_ => join ' ', connections($_) } @names;
+like($before{$_}, qr/^\d+$/, "one connection to $_") for @names;
 my @old = nginx_workers();
 ok(nginx_reload(), 'reloaded');
 ok(left(@old), 'has left');
-for my $name (qw(production staging)) {
+
+# the new one makes its own, without being asked for anything
+
+for my $name (@names) {
     ok(wait_for(sub {
-        scalar(redis($name, 'INFO', 'clients')) =~ /^connected_clients:1\r?$/m
-    }), "its connection to $name is closed");
+        my @ids = connections($name);
+        return @ids == 1 && $ids[0] ne $before{$name};
+    }), "another one to $name, and no more");
 }
 credential('one');
 answer_is(del('one'), 'the new one works', everywhere());
@@ -158,8 +173,10 @@ my @old = nginx_workers();
 ok(nginx_reload(), 'reloaded');
 ok(left(@old), 'has left');
 answer_is(del('api-user'), 'the second',
-          pending(production => 'absent', staging => 'absent'));
+          pending(production => 'absent', staging => 'refused'));
 is(redis('staging', 'XLEN', '{cred}:audit'), 1, 'is asked now');
+like(error_log_text(), qr/this environment is the registry itself.*staging/,
+     'and is no environment any more');
 
 
 

@@ -224,3 +224,44 @@ my $again = ask('ADMIN');
 is($again->{status}, 204, 'resumed by a security administrator');
 is(operation($again), operation($first), 'the same operation');
 is($again->{headers}{'cred-pending'}, 'staging', 'still pending');
+
+
+
+=== TEST 8: operations that somebody has deleted by hand
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  30s;
+cred_command_timeout  30s;
+cred_cascade_timeout  30s;
+cred_retry_delay      100ms 200ms;
+--- script
+my $open = '{cred}:open:apinizer:MyProject';
+credential('two');
+redis_kill('staging');
+
+for my $id (qw(api-user two)) {
+    my $answer = del($id);
+    answer_is($answer, $id, pending(production => undef,
+                                    staging => 'unreachable'));
+    ok(wait_for(sub { redis('registry', 'EXISTS', '{cred}:pending:production') == 0
+                      && receipt($answer, 'staging')->{attempts} }), 'written');
+    is(redis('registry', 'GET', "$open:$id"), operation($answer), 'open');
+    redis('registry', 'DEL', '{cred}:operation:' . operation($answer));
+}
+
+# one is deleted again: there is nothing to resume
+
+answer_is(del('two'), 'not found', failure(400, 'two'));
+is(redis('registry', 'EXISTS', "$open:two"), 0, 'nor open');
+
+# they are undeployed all the same
+
+redis_start('staging');
+redis_load('staging', { sample() }->{staging});
+credential('two', 'staging');
+ok(settled(), 'nothing is pending, nothing open');
+is(redis('registry', 'KEYS', '{cred}:operation:*'), '', 'none has come back');
+--- redis_check
+staging: EXISTS {cred}:apinizer:credential:MyProject:api-user {cred}:apinizer:credential:MyProject:two => 0
+staging: XLEN {cred}:undeployments => 2
+EXISTS {cred}:open:apinizer:MyProject:api-user => 0

@@ -60,8 +60,8 @@ sub try_revisions {
     redis('production', 'HDEL', "$Key:credential:MyProject:api-user",
           'revision') unless defined $deployed;
 
-    redis('staging', 'DEL', $_)
-        for grep { /:apinizer:/ } redis('staging', 'KEYS', '*');
+    redis('staging', 'DEL', "$Key:credential:MyProject:api-user",
+          "$Key:grants:MyProject:api-user", "$Key:credentials:MyProject");
 
     my $answer = del('api-user');
     settled();
@@ -197,3 +197,45 @@ is(scalar redis('production', 'XREVRANGE', '{cred}:undeployments', '+', '-')
    =~ s/^\S+ //r,
    "api apinizer scope MyProject id api-user revision 7 operation $operation",
    'and in the stream');
+
+
+
+=== TEST 7: a revision that is no number is no secret
+--- script
+# the newer copy in production goes, since none was meant; that is written down
+
+for my $revision ('1.5', '-1', ' 7', '7 ', '1e3', '1700000000.25', '0x7', '', 'x',
+                  "7\n", 'x' x 600)
+{
+    my $kept = substr $revision, 0, 512;
+    my $name = '"' . substr($revision, 0, 16) . '"';
+
+    redis('registry', 'HSET', "{cred}:apinizer:credential:MyProject:api-user",
+          'owner', 'alice', 'revision', $revision);
+    deploy('production', 1700000099);
+    deploy('staging', 1700000099);
+
+    my $answer = del('api-user');
+    answer_is($answer, $name, everywhere());
+    is(there($_), 0, "gone from $_") for qw(production staging);
+    ok(settled(), 'settled');
+
+    my $key = '{cred}:operation:' . operation($answer);
+    is(redis('registry', 'HGET', $key, 'revision'), 0, 'as if it had none');
+    is(redis('registry', 'HGET', $key, 'unusable_revision'), $kept,
+       'the operation knows it');
+
+    my (undef, %entry) = redis('registry', 'XREVRANGE', '{cred}:audit', '+', '-',
+                               'COUNT', 1);
+    is($entry{operation}, operation($answer), 'the audit');
+    is($entry{result}, 'deleted', 'result');
+    is($entry{revision}, $kept, 'and revision');
+}
+
+deploy($_, '007') for qw(registry production staging);
+my $answer = del('api-user');
+answer_is($answer, 'one that is a number', everywhere());
+is(redis('registry', 'HEXISTS', '{cred}:operation:' . operation($answer),
+         'unusable_revision'), 0, 'is no such one');
+unlike(scalar(redis('registry', 'XREVRANGE', '{cred}:audit', '+', '-', 'COUNT', 1)),
+       qr/revision/, 'nor in the audit');

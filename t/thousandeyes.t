@@ -327,7 +327,7 @@ HSET {cred}:thousandeyes:scope:33 name foreign
 HSET {cred}:thousandeyes:members:33 b@example.com manage
 HSET {cred}:thousandeyes:members:44 a@example.com manage
 HSET {cred}:thousandeyes:token:sha256(homeless) subject a@example.com
-SET {cred}:thousandeyes:rate:22 0
+SET {cred}:thousandeyes:rate:22 0 EX 60
 --- script
 my $path = '/v6/credentials/405/delete.json';
 my $secret = ['Authorization: Bearer secret'];
@@ -520,7 +520,7 @@ for ([400, '{"a":1}'], [400, ' ' x 2048], [204, '{}'], [404, '']) {
 
 === TEST 14: 240 requests a minute
 --- registry
-SET {cred}:thousandeyes:rate:11 237
+SET {cred}:thousandeyes:rate:11 237 EX 60
 HSET {cred}:thousandeyes:credential:11:405 a b
 HSET {cred}:thousandeyes:credential:11:406 a b
 --- script
@@ -557,7 +557,6 @@ $got = $counted->('the first of the next', 406, $secret, 204, '240 239');
 is(redis('registry', 'EXPIRETIME', $key),
    $got->{headers}{'x-organization-rate-limit-reset'}, 'to its end');
 
-redis('registry', 'PERSIST', $key);
 $counted->('the second', 406, $secret, 404, '240 238');
 is(redis('registry', 'GET', $key), 2, 'counted');
 --- redis_check
@@ -567,8 +566,8 @@ EXISTS {cred}:thousandeyes:credential:11:406 => 0
 
 === TEST 15: a limit of the account group
 --- registry
-SET {cred}:thousandeyes:rate:11 0
-SET {cred}:thousandeyes:rate:22 0
+SET {cred}:thousandeyes:rate:11 0 EX 60
+SET {cred}:thousandeyes:rate:22 0 EX 60
 HSET {cred}:thousandeyes:scope:11 rate_limit 2
 HSET {cred}:thousandeyes:scope:22 rate_limit many
 HSET {cred}:thousandeyes:members:22 a@example.com manage
@@ -597,7 +596,7 @@ $counted->('none at all', '', 429, '0 0');
 === TEST 16: at once
 --- registry
 HSET {cred}:thousandeyes:scope:11 rate_limit 5
-SET {cred}:thousandeyes:rate:11 0
+SET {cred}:thousandeyes:rate:11 0 EX 60
 --- script
 my $request = "POST /credentials/405/delete HTTP/1.1\r\nHost: localhost\r\n"
               . "Authorization: Bearer secret\r\nContent-Length: 0\r\n\r\n";
@@ -611,7 +610,7 @@ is(scalar(grep { /^HTTP\S+ 429 / } @got), 15, 'and no more');
 --- registry
 HSET {cred}:thousandeyes:scope:11 rate_limit 1
 HSET {cred}:thousandeyes:credential:11:405 a b
-SET {cred}:thousandeyes:rate:11 1
+SET {cred}:thousandeyes:rate:11 1 EX 60
 --- script
 my $ask = sub {
     my ($name, $query, $token, $body, $wanted, $rate) = @_;
@@ -629,3 +628,51 @@ redis_stop('registry');
 $ask->('a malformed token needs no registry', '', 'a@example.com', '', 401);
 $ask->('a body does', '', 'a@example.com:secret', 'x', 503);
 $ask->('unreachable', '', 'a@example.com:secret', '', 503);
+
+
+
+=== TEST 18: a count that does not expire is none of this minute
+--- registry
+SET {cred}:thousandeyes:rate:11 240
+--- script
+my $secret = ['Authorization: Bearer secret'];
+my $key = '{cred}:thousandeyes:rate:11';
+
+my $counted = sub {
+    my ($name, $wanted, $rate) = @_;
+    te_answer($name, call('POST', '/v6/credentials/405/delete.json', $secret,
+                          ''), $wanted, $rate);
+};
+
+# the minute must not end meanwhile
+
+sleep 61 - time % 60 if time % 60 > 45;
+
+$counted->('restored without its end', 404, '240 239');
+my $ttl = redis('registry', 'TTL', $key);
+ok($ttl > 0 && $ttl <= 60, 'it has one now') or diag($ttl);
+$counted->('and it is counted on', 404, '240 238');
+
+redis('registry', 'PERSIST', $key);
+$counted->('made to stay', 404, '240 239');
+is(redis('registry', 'GET', $key), 1, 'counted anew');
+
+redis('registry', 'SET', $key, '240', 'EX', 60);
+$counted->('one that expires', 429, '240 0');
+
+
+
+=== TEST 19: limits that are no plain numbers are the usual one
+--- script
+my $secret = ['Authorization: Bearer secret'];
+
+for my $limit ('inf', '-inf', 'nan', '-5', '0x10', '1e3', '2.5', ' 3', '', 'x',
+               '9' x 10, '9' x 400)
+{
+    redis('registry', 'HSET', '{cred}:thousandeyes:scope:11', 'rate_limit',
+          $limit);
+    redis('registry', 'SET', '{cred}:thousandeyes:rate:11', 2, 'EX', 600);
+    te_answer('"' . substr($limit, 0, 16) . '"',
+              call('POST', '/v6/credentials/405/delete.json', $secret, ''),
+              404, '240 237');
+}

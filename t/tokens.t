@@ -177,3 +177,80 @@ like($text, qr/\b\Q$_/, 'a hash') for sha256('TOKEN'), sha256('SECRET');
 unlike($text, qr/TOKEN|SECRET/, 'no token');
 unlike(error_log_text() . access_log_text() . slurp(temp_dir() . '/nginx.log'),
        qr/TOKEN|SECRET|\Q${\ sha256('TOKEN')}/, 'neither in the logs');
+
+
+
+=== TEST 8: callers cannot fill the registry
+--- http_config
+cred_registry       $TEST_NGINX_REGISTRY;
+keepalive_requests  100000;
+--- script
+# 6,000 refused deletes with long ids, without a token that is known and with
+# one, as fast as they go
+
+my $ask = sub {
+    my ($token) = @_;
+    my $sock = http_open();
+    my %statuses;
+
+    for my $n (1 .. 120) {
+        my ($answered, $text) = (0, '');
+
+        print $sock map { join "\r\n", 'DELETE '
+            . path(sprintf('%06d', 50 * $n + $_) . 'x' x 7894) . ' HTTP/1.1',
+            'Host: localhost', "Authorization: Bearer $token", '', '' } 1 .. 50;
+
+        while ($answered < 50) {
+            IO::Select->new($sock)->can_read($CredTest::Process::Patience)
+                && sysread $sock, $text, 65536, length $text or die 'no answer';
+            $statuses{$1}++, $answered++
+                while $text =~ s/\A.*?HTTP\S+ (\d+).*?\r\n\r\n//s;
+        }
+    }
+
+    return join ' ', map { "$_:$statuses{$_}" } sort keys %statuses;
+};
+
+my $memory = sub { redis('registry', 'INFO', 'memory') =~ /used_memory:(\d+)/
+                   ? $1 : 0 };
+
+my $before = $memory->();
+is($ask->('NONE'), '401:6000', 'without one');
+cmp_ok($memory->() - $before, '<', 10_000_000, 'memory');
+
+$before = $memory->();
+is($ask->('TOKEN'), '400:6000', 'with one');
+cmp_ok($memory->() - $before, '<', 10_000_000, 'memory');
+
+my $last = sub {
+    my ($stream) = @_;
+    my (undef, %entry) = redis('registry', 'XREVRANGE', $stream // '{cred}:audit',
+                               '+', '-', 'COUNT', 1);
+    return \%entry;
+};
+
+my ($mark, $full) = ('x' x 503 . '...', 'y' x 512);
+is($last->()->{id}, "006050$mark", 'the audit, with a mark');
+is($last->('{cred}:audit:unauthorized')->{id}, "006050$mark",
+   'that of the others, too');
+
+# answers are as they were
+
+answer_is(del("$full$full"), 'answered', failure(400, "$full$full"));
+is($last->()->{id}, substr($full, 0, 509) . '...', 'cut');
+answer_is(del($full), 'answered', failure(400, $full));
+is($last->()->{id}, $full, 'whole');
+answer_is(del('api-user', project => "$full$full"), 'a project',
+          failure(404, "$full$full"));
+is($last->()->{scope}, substr($full, 0, 509) . '...', 'cut');
+
+# no other one is found by what is left of it
+
+redis('registry', 'HSET', '{cred}:apinizer:scope:' . substr($full, 0, 509) . '...',
+      'a', 'b');
+redis('registry', 'HSET', '{cred}:apinizer:members:' . substr($full, 0, 509)
+      . '...', 'alice', 'manage');
+credential(substr($full, 0, 509) . '...');
+answer_is(del('api-user', project => "$full$full"), 'another project',
+          failure(404, "$full$full"));
+answer_is(del("$full$full"), 'another credential', failure(400, "$full$full"));

@@ -196,7 +196,7 @@ HSET {cred}:thousandeyes:scope:11 name x
 HSET {cred}:thousandeyes:members:11 noreply@thousandeyes.com manage
 SADD {cred}:thousandeyes:credentials:11 405
 HSET {cred}:thousandeyes:credential:11:405 a b
-SET {cred}:thousandeyes:rate:11 3
+SET {cred}:thousandeyes:rate:11 3 EX 60
 --- script
 my $call = <<'END';
 curl -i https://api.thousandeyes.com/v6/credentials/405/delete.json \

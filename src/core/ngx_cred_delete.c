@@ -575,6 +575,10 @@ ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
         }
     }
 
+    if (end != last) {
+        return NGX_ERROR;
+    }
+
     outcome = &del->outcome;
 
     outcome->rate_limit = n[0];
