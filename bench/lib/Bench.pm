@@ -50,11 +50,13 @@ sub set_environments {
     for my $i (1 .. $count) {
         my $redis = sprintf 'redis%d', ($i - 1) % 8 + 1;
         redis_start($redis);
+        my ($run_id) = redis($redis, 'INFO', 'server') =~ /run_id:(\w+)/;
 
         push @Environments, {
             name   => sprintf('environment%02d', $i),
             redis  => $redis,
             prefix => "{e$i}",
+            run_id => $run_id,
             url    => redis_tcp($redis) . "?prefix={e$i}",
         };
     }
@@ -66,7 +68,8 @@ sub set_environments {
 sub environments { @Environments }
 
 
-# everything but the scripts and connections is as new
+# Everything but the scripts and connections is as new: environments have no
+# undeployments, and the registry knows that
 
 sub clean {
     my %seen = (registry => 1, map { $_->{redis} => 1 } @Environments);
@@ -79,8 +82,11 @@ sub clean {
         ['HSET', '{cred}:apinizer:scope:bench', name => 'bench'],
         ['HSET', '{cred}:apinizer:members:bench', alice => 'manage'];
 
-    redis('registry', 'HSET', '{cred}:environments', $_->{name}, $_->{url})
-        for @Environments;
+    for (@Environments) {
+        redis('registry', 'HSET', '{cred}:positions', $_->{name},
+              "1:0:0-0:$_->{run_id}");
+        redis('registry', 'HSET', '{cred}:environments', $_->{name}, $_->{url});
+    }
 }
 
 

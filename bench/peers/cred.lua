@@ -1,6 +1,7 @@
 -- The same work as the module does for apinizer, in nginx + Lua: keep-alive
 -- pools, one script call, environments in parallel threads, and the receipts
--- of several deletes in one call after their answers.
+-- of several deletes in one call after their answers.  An environment is greeted
+-- once, before its first undeployment.
 
 local redis = require "nginx.redis"
 local cjson = require "cjson"
@@ -18,11 +19,11 @@ local _M = {}
 
 local PREFIX = "{cred}"
 local registry, scripts = nil, {}
-local urls, receipts = {}, {}
+local urls, epochs, receipts = {}, {}, {}
 local wake = nil
 
 -- arguments of a receipt, and how many unpack() takes
-local RECEIPT, MOST = 5, 3000
+local RECEIPT, MOST = 6, 3000
 
 local bytes = ffi.new("unsigned char[32]")
 local hex = {}
@@ -35,7 +36,9 @@ end
 function _M.init(root, port)
     registry = { host = "127.0.0.1", port = port }
 
-    for _, name in ipairs({ "delete", "undeploy", "acknowledge" }) do
+    for _, name in ipairs({ "delete", "undeploy", "acknowledge", "again",
+                            "stream" })
+    do
         local file = assert(io.open(root .. "/src/lua/" .. name .. ".lua"))
         local text = file:read("*a")
         file:close()
@@ -127,24 +130,84 @@ local function parse(url)
 end
 
 
-local function undeploy(url, member)
-    local target = parse(url)
+local function again(...)
+    return run(registry, scripts.again, PREFIX .. ":positions", PREFIX, ...)
+end
 
-    return run(target, scripts.undeploy, target.prefix .. ":undeployments",
-               target.prefix, member)
+
+-- Compares what the environment remembers with what the registry knows, as the
+-- module does for each connection.  Returns the epoch
+
+local function greet(name, target)
+    local known, err = again(name, "ask")
+    if not known then
+        return nil, err
+    end
+
+    local stream = target.prefix .. ":undeployments"
+    local is
+    is, err = run(target, scripts.stream, stream, target.prefix, known[2])
+    if not is then
+        return nil, err
+    end
+
+    local done
+    local what = is[1] == 0 and "lost" or known[3] == "more" and "more"
+                 or "admit"
+
+    repeat
+        done, err = again(name, what, known[1], is[2], is[3], is[4])
+        if not done then
+            return nil, err
+        end
+        what, known[1] = done[1], done[2]
+    until what ~= "more"
+
+    if what ~= "admitted" then
+        return nil, "the position has changed"
+    end
+
+    epochs[name] = known[1]
+
+    return known[1]
+end
+
+
+-- returns the state and, for acknowledge.lua, the progress
+
+local function undeploy(name, url, member)
+    local target = parse(url)
+    local epoch, err = epochs[name]
+
+    if not epoch then
+        epoch, err = greet(name, target)
+        if not epoch then
+            return nil, err
+        end
+    end
+
+    local reply
+    reply, err = run(target, scripts.undeploy, target.prefix .. ":undeployments",
+                     target.prefix, member)
+    if not reply then
+        return nil, err
+    end
+
+    return reply[2], epoch .. ":" .. reply[1]
 end
 
 
 -- what undeploy.lua said, as acknowledge.lua wants it
 
-local function receipt(name, member, reply, failure, start)
+local function receipt(name, member, state, is, start)
     local k = #receipts
 
     receipts[k + 1] = name
     receipts[k + 2] = member
-    receipts[k + 3] = reply and reply[1] or "pending"
-    receipts[k + 4] = reply and "" or failure
+    receipts[k + 3] = state or "pending"
+    receipts[k + 4] = state and "" or is
     receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
+    receipts[k + 6] = state and is or ""
 end
 
 
@@ -199,34 +262,33 @@ function _M.delete()
         return answer(503, '{"error":"server_error"}')
     end
 
-    local res = reply[3]
+    local result, member, first, count = reply[2], reply[5], reply[6], reply[7]
 
-    if res[1] ~= "deleted" then
-        local refusal = refusals[type(res) == "table" and res[1] or res]
-                        or { 503, "" }
+    if result ~= "deleted" then
+        local refusal = refusals[result] or { 503, "" }
         if refusal[1] == 401 then
             ngx.header["WWW-Authenticate"] = "Bearer"
         end
         return answer(refusal[1], refusal[2])
     end
 
-    local member, cascade, threads, names = res[4], reply[2][res[5]], {}, {}
+    local threads, names = {}, {}
 
-    for i = 1, #cascade, 3 do
-        local n = #threads + 1
-        names[n] = cascade[i]
-        threads[n] = ngx.thread.spawn(undeploy, cascade[i + 1], member)
+    for n = 1, count do
+        local i = first + 3 * n - 2
+        names[n] = reply[i]
+        threads[n] = ngx.thread.spawn(undeploy, reply[i], reply[i + 1], member)
     end
 
     local results, pending = {}, 0
     local start = ngx.now()
 
     for n, thread in ipairs(threads) do
-        local _, said, failure = ngx.thread.wait(thread)
+        local _, state, is = ngx.thread.wait(thread)
 
-        receipt(names[n], member, said, failure, start)
+        receipt(names[n], member, state, is, start)
 
-        if said then
+        if state then
             results[n] = { names[n],
                 '{"environmentName":' .. cjson.encode(names[n])
                 .. ',"success":true,"message":"Undeployed successfully"}' }

@@ -2,7 +2,8 @@
 
 // The same work as the module does for apinizer, in Node: one pipelined
 // connection to each Redis, environments in parallel, and the receipts of
-// several deletes in one call after their answers.
+// several deletes in one call after their answers.  An environment is greeted
+// once, before its first undeployment.
 //
 // node server.js ROOT PORT REGISTRY_PORT
 
@@ -18,7 +19,7 @@ const [root, port, registryPort] = process.argv.slice(2)
 const PREFIX = '{cred}'
 
 const scripts = {}
-for (const name of ['delete', 'undeploy', 'acknowledge']) {
+for (const name of ['delete', 'undeploy', 'acknowledge', 'again', 'stream']) {
   scripts['cred_' + name] = {
     numberOfKeys: 1,
     lua: fs.readFileSync(path.join(root, 'src/lua', name + '.lua'), 'utf8')
@@ -32,14 +33,48 @@ function connect (host, port) {
 const registry = connect('127.0.0.1', Number(registryPort))
 const environments = new Map()
 
+function again (...args) {
+  return registry.cred_again(PREFIX + ':positions', PREFIX, ...args)
+}
+
+// Compares what the environment remembers with what the registry knows, as the
+// module does for each connection
+
+async function greet (name, env) {
+  const [known, id, more] = await again(name, 'ask')
+  const [has, ...is] = await env.redis.cred_stream(env.stream, env.prefix, id)
+
+  let epoch = known
+  let what = has === 0 ? 'lost' : more === 'more' ? 'more' : 'admit'
+  do {
+    [what, epoch] = await again(name, what, epoch, ...is)
+  } while (what === 'more')
+
+  if (what !== 'admitted') throw new Error('the position has changed')
+
+  env.epoch = epoch
+}
+
 function environment (url) {
   let env = environments.get(url)
   if (!env) {
     const [, host, port, prefix] = /^redis:\/\/([^:/]+):(\d+)\?prefix=(.+)$/.exec(url)
-    env = { redis: connect(host, Number(port)), prefix, stream: prefix + ':undeployments' }
+    env = { redis: connect(host, Number(port)), prefix, stream: prefix + ':undeployments', epoch: null }
     environments.set(url, env)
   }
   return env
+}
+
+// the state and, for acknowledge.lua, the error and the progress
+
+async function undeploy (name, env, member) {
+  try {
+    if (env.epoch === null) await greet(name, env)
+    const [progress, state] = await env.redis.cred_undeploy(env.stream, env.prefix, member)
+    return [state, '', env.epoch + ':' + progress]
+  } catch (err) {
+    return ['pending', err.message, '']
+  }
 }
 
 let receipts = []
@@ -51,7 +86,7 @@ function acknowledge () {
     .catch(err => console.error('acknowledge:', err.message))
 }
 
-const result = {
+const environmentResult = {
   type: 'object',
   properties: {
     environmentName: { type: 'string' },
@@ -71,7 +106,7 @@ const schema = {
           properties: {
             success: { type: 'boolean' },
             message: { type: 'string' },
-            environmentResults: { type: 'array', items: result }
+            environmentResults: { type: 'array', items: environmentResult }
           }
         }
       }
@@ -100,33 +135,31 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
   const operation = crypto.randomBytes(16).toString('hex')
   const hash = crypto.createHash('sha256').update(token[1]).digest('hex')
 
-  const [, cascades, res] = await registry.cred_delete(PREFIX + ':audit', PREFIX,
+  const answer = await registry.cred_delete(PREFIX + ':audit', PREFIX,
     12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, operation, hash, '',
     request.params.project, request.params.username,
     request.headers['x-real-ip'] || request.ip, 'all')
 
-  if (res[0] !== 'deleted') {
-    const result = Array.isArray(res) ? res[0] : res
+  const [, result, , , member, first, count] = answer
+
+  if (result !== 'deleted') {
     const [status, body] = refusals[result] || [503, { error: 'server_error' }]
     if (status === 401) reply.header('WWW-Authenticate', 'Bearer')
     reply.code(status)
     return body
   }
 
-  const member = res[3]
-  const cascade = cascades[res[4] - 1]
   const tasks = []
 
-  for (let i = 0; i < cascade.length; i += 3) {
-    const name = cascade[i]
-    const env = environment(cascade[i + 1])
+  for (let i = first; i < first + 3 * count; i += 3) {
+    const name = answer[i]
+    const env = environment(answer[i + 1])
     const start = Date.now()
 
-    tasks.push(env.redis.cred_undeploy(env.stream, env.prefix, member)
-      .then(states => [states[0], ''], err => ['pending', err.message])
-      .then(([state, error]) => {
+    tasks.push(undeploy(name, env, member)
+      .then(([state, error, progress]) => {
         if (receipts.length === 0) setImmediate(acknowledge)
-        receipts.push(name, member, state, error, Date.now() - start)
+        receipts.push(name, member, state, error, Date.now() - start, progress)
         const success = state !== 'pending'
         return {
           environmentName: name,
