@@ -99,7 +99,7 @@ sub each_delete {
 sub each_undeployment {
     my (@words) = @_;
     return unless @words > 5 && $words[3] =~ /:undeployments$/;
-    return @words[5 .. $#words];
+    return @words[6 .. $#words];
 }
 
 # Valkey 8.1 leaves some quotes in a word as they are

@@ -232,6 +232,6 @@ answer_is(del('api-user'), 'deleted', everywhere());
 EXISTS "one two:apinizer:credential:MyProject:api-user" => 0
 production: EXISTS p::apinizer:credential:MyProject:api-user => 0
 production: GET p::apinizer:tombstone:MyProject:api-user => 7
-production: KEYS * => p::apinizer:credentials:MyProject p::apinizer:tombstone:MyProject:api-user p::undeployments
+production: KEYS * =~ ^p::apinizer:credentials:MyProject p::apinizer:tombstone:MyProject:api-user p::connection:\w+ p::undeployments$
 production: XLEN p::undeployments => 1
 staging: EXISTS "one two:apinizer:credential:MyProject:api-user" => 0

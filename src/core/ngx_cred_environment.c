@@ -33,9 +33,7 @@
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
 #define NGX_CRED_TELLING_PAUSE    100 /* between signs of patience, in ms */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
-
-/* how long a connection is kept, of the week that its key is, in seconds */
-#define NGX_CRED_CONNECTION_TIME  (3 * 24 * 60 * 60)
+#define NGX_CRED_LOST_PAUSE       10  /* between losses of memory, in seconds */
 
 
 typedef struct {
@@ -72,6 +70,7 @@ typedef struct {
     ngx_int_t                    count;      /* of the last call; NGX_ERROR:
                                                 it is not what it should be */
     time_t                       greeted;
+    time_t                       told_at;
     ngx_uint_t                   told;
     unsigned                     asking:1;
     unsigned                     looking:1;
@@ -174,16 +173,15 @@ ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count)
 
 
 void
-ngx_cred_environment_refresh(ngx_cred_redis_t *redis)
+ngx_cred_environment_refresh(ngx_cred_redis_t *redis, time_t after)
 {
     ngx_cred_environment_t  *env;
 
     env = ngx_cred_redis_context(redis);
 
-    if (env && env->greeted
-        && ngx_time() - env->greeted > NGX_CRED_CONNECTION_TIME)
+    if (env && ngx_time() - env->greeted > after
+        && ngx_cred_redis_idle(redis))
     {
-        env->greeted = 0;
         ngx_cred_redis_regreet(redis);
     }
 }
@@ -201,6 +199,10 @@ ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch)
     if (env != NULL && env->epoch.str.len == epoch->len
         && ngx_memcmp(env->epoch.data, epoch->data, epoch->len) == 0)
     {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cred_redis_log(redis), 0,
+                      "environment has restarted or lost its memory meanwhile, "
+                      "what it has done since is done again");
+
         env->epoch.str.len = 0;
         ngx_cred_redis_regreet(redis);
     }
@@ -229,6 +231,15 @@ ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data)
 
     env->told = 0;
     env->greeted = ngx_time();
+
+    /* one that cannot count must not keep the registry busy */
+
+    if (env->lost && ngx_time() - env->told_at < NGX_CRED_LOST_PAUSE) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED,
+                                    "environment loses its memory again and "
+                                    "again", NULL);
+        return;
+    }
 
     ngx_cred_environment_ask(env, "ask");
 }
@@ -453,7 +464,10 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
                           env->told);
         }
 
-        env->lost = 0;
+        if (env->lost) {
+            env->lost = 0;
+            env->told_at = ngx_time();
+        }
 
         ngx_cred_environment_told(env);
         ngx_cred_redis_admit(redis);

@@ -15,6 +15,9 @@
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
 #define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
 #define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
+#define NGX_CRED_RETRY_SHARE     4      /* of the worker's connections */
+#define NGX_CRED_RETRY_COMPARE   60     /* how often an environment is compared
+                                           that nothing is sent to, in s */
 
 
 /* how an environment is treated by a claim */
@@ -29,7 +32,8 @@ typedef enum {
 /*
  * An environment that is registered or has pending entries, as this worker sees
  * it.  Its connection is kept, so that one which comes back without its memory
- * is noticed, whether or not anything is to be undeployed.
+ * is noticed, whether or not anything is to be undeployed; but not of so many
+ * that clients would find none.
  */
 
 typedef struct {
@@ -38,6 +42,7 @@ typedef struct {
     ngx_pool_t              *pool;
     ngx_uint_t               inflight;   /* claimed, not released yet */
     ngx_cred_retry_treat_e   treat;      /* by the last claim */
+    unsigned                 watched:1;  /* its connection is kept */
     unsigned                 seen:1;     /* in the last reply */
     unsigned                 down:1;     /* the last attempt did not get there
                                             or commands would be refused */
@@ -57,6 +62,7 @@ typedef struct {
     ngx_rbtree_node_t             sentinel;
     ngx_queue_t                   environments;
     ngx_uint_t                    nenvironments;
+    ngx_uint_t                    nwatched;
     unsigned                      claiming:1;
 } ngx_cred_retry_t;
 
@@ -344,6 +350,7 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
             ngx_rbtree_delete(&retry->rbtree, &environment->sn.node);
             ngx_queue_remove(q);
             retry->nenvironments--;
+            retry->nwatched -= environment->watched;
             ngx_destroy_pool(environment->pool);
         }
     }
@@ -385,7 +392,10 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
 
     if (url->type == NGX_CRED_REDIS_STRING) {
         environment->warned = 0;
-        ngx_cred_retry_probe(retry, environment, &url->str);
+
+        if (environment->watched || environment->down || members->nelts) {
+            ngx_cred_retry_probe(retry, environment, &url->str);
+        }
 
     } else {
         ngx_cred_retry_unregistered(retry, environment, members->nelts);
@@ -486,6 +496,9 @@ ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
     environment->sn.str.len = name->len;
     environment->sn.node.key = hash;
     environment->pool = pool;
+    environment->watched = (retry->nwatched < ngx_cycle->connection_n
+                                              / NGX_CRED_RETRY_SHARE);
+    retry->nwatched += environment->watched;
 
     ngx_rbtree_insert(&retry->rbtree, &environment->sn.node);
     ngx_queue_insert_tail(&retry->environments, &environment->queue);
@@ -555,7 +568,8 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     redis = ngx_cred_environment_redis(retry->registry, &environment->sn.str,
                                        url, &err);
 
-    if (redis) {
+    if (redis && environment->watched) {
+        ngx_cred_environment_refresh(redis, NGX_CRED_RETRY_COMPARE);
         ngx_cred_redis_keep(redis);
     }
 

@@ -15,6 +15,9 @@
 #define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
 #define NGX_CRED_UNDEPLOY_ID_LEN     64    /* of an id of a stream */
 
+/* calls of a connection are counted for a week from its greeting, in seconds */
+#define NGX_CRED_UNDEPLOY_REFRESH    (3 * 24 * 60 * 60)
+
 
 static void ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
@@ -24,6 +27,7 @@ static ngx_cred_reason_e ngx_cred_undeploy_reason(
     ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command);
+static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
 static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
@@ -70,7 +74,7 @@ ngx_cred_undeploy(ngx_cred_undeployment_t *u)
     u->shared[1].data = u->shared[0].data;
     u->shared[1].len = prefix->len;
 
-    ngx_cred_environment_refresh(redis);
+    ngx_cred_environment_refresh(redis, NGX_CRED_UNDEPLOY_REFRESH);
 
     u->command.script = &ngx_cred_undeploy_script;
     u->command.shared = u->shared;
@@ -184,7 +188,7 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     }
 
     count = ngx_atoi(progress->data, id - progress->data);
-    if (count == NGX_ERROR || last - id > NGX_CRED_UNDEPLOY_ID_LEN) {
+    if (count == NGX_ERROR || !ngx_cred_undeploy_is_id(id + 1, last)) {
         return NGX_ERROR;
     }
 
@@ -207,6 +211,28 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     u->progress.len = p - u->progress.data;
 
     return NGX_OK;
+}
+
+
+/*
+ * Two numbers with a dash between, or nothing.  The registry would take
+ * anything else for another epoch's, and settle nothing.
+ */
+
+static ngx_uint_t
+ngx_cred_undeploy_is_id(u_char *p, u_char *last)
+{
+    u_char  *dash;
+
+    if (p == last) {
+        return 1;
+    }
+
+    dash = ngx_strlchr(p, last, '-');
+
+    return dash && last - p <= NGX_CRED_UNDEPLOY_ID_LEN
+           && ngx_atoof(p, dash - p) != NGX_ERROR
+           && ngx_atoof(dash + 1, last - dash - 1) != NGX_ERROR;
 }
 
 

@@ -81,7 +81,7 @@ local function release(environment, places)
 
     for _, i in ipairs(places) do
         if stale and stale[i] then
-            redis.call('ZADD', gone[1], 'XX', stamp, ARGV[i + MEMBER])
+            redis.pcall('ZADD', gone[1], 'XX', stamp, ARGV[i + MEMBER])
         elseif ARGV[i + STATE] ~= 'pending' then
             gone[#gone + 1] = ARGV[i + MEMBER]
         end
@@ -273,12 +273,14 @@ for n, name in ipairs(names) do
     end
 end
 
-if #positions > 0 then
-    redis.call('HSET', P .. ':positions', unpack(positions))
-end
+-- first what takes no memory, which lets a Redis that has none do the rest
 
 for _, name in ipairs(names) do
     release(name, environments[name])
+end
+
+if #positions > 0 then
+    redis.call('HSET', P .. ':positions', unpack(positions))
 end
 
 for i = FIRST, #ARGV, STRIDE do

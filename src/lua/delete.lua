@@ -361,7 +361,7 @@ local function record(ask, concerned, member)
     local count = string.format('%d', concerned.count)
     local key = this.P .. ':operation:' .. ask.operation
 
-    redis.call('HSET', key, 'api', ARGV[3], 'scope', ask.scope, 'id', ask.id,
+    redis.call('HSET', key, 'scope', ask.scope, 'id', ask.id,
                'revision', ask.revision, 'owner', ask.owner or '',
                'subject', ask.subject, 'client', ask.client,
                'created_at', this.stamp, 'environments', count,
@@ -397,6 +397,12 @@ local function delete(ask)
     local member = ARGV[3] .. ask.names .. ':' .. ask.revision .. ':'
                    .. ask.operation
     local key = this.P .. ':operation:' .. ask.operation
+
+    -- it was asked twice, and this is the one that was late
+    if redis.call('HSETNX', key, 'api', ARGV[3]) == 0 then
+        return resume(ask, ask.operation, 'deleted')
+    end
+
     local ok, failure = pcall(record, ask, concerned, member)
 
     if not ok then

@@ -218,6 +218,9 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
 ngx_cred_redis_t *ngx_cred_redis_get(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 
+/* whether it is ready, and no command waits or is under way */
+ngx_uint_t ngx_cred_redis_idle(ngx_cred_redis_t *redis);
+
 /* the connection of that name, if there is one, whatever its URL; else NULL */
 ngx_cred_redis_t *ngx_cred_redis_lookup(ngx_cred_redis_conf_t *conf,
     ngx_str_t *name);

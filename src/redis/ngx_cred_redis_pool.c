@@ -367,6 +367,13 @@ ngx_cred_redis_address(ngx_cred_redis_t *redis)
 
 
 ngx_uint_t
+ngx_cred_redis_idle(ngx_cred_redis_t *redis)
+{
+    return redis->state == NGX_CRED_REDIS_READY && redis->ncommands == 0;
+}
+
+
+ngx_uint_t
 ngx_cred_redis_down(ngx_cred_redis_t *redis)
 {
     return redis->refusing

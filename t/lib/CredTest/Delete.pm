@@ -229,7 +229,7 @@ sub contents {
         my $content = $command && redis($name, $command, $key, @args);
         $command ? ($key => "$command: $content") : ();
     } grep {
-        !/:(?:audit|audit:.*|positions)\z/
+        !/:(?:audit|audit:.*|positions|connection:\w+)\z/
             && ($_ ne '{cred}:pending' || redis($name, 'TYPE', $_) ne 'set');
     } redis($name, 'KEYS', '*') };
 }
