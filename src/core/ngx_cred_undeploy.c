@@ -26,7 +26,7 @@ static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 static ngx_cred_reason_e ngx_cred_undeploy_reason(
     ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
-    ngx_cred_redis_command_t *command);
+    ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *whole);
 static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
@@ -111,7 +111,14 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 
     u = command->data;
 
+    /* a call is counted even if this one of its undeployments failed */
+
+    rc = command->whole ? ngx_cred_undeploy_progress(u, command->redis,
+                                                     command->whole)
+                        : NGX_ERROR;
+
     if (command->status != NGX_CRED_REDIS_OK) {
+        ngx_str_null(&u->progress);
         ngx_cred_undeploy_failed(u, ngx_cred_undeploy_reason(command),
                                  &command->error);
         return;
@@ -119,23 +126,19 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 
     ngx_str_set(&error, "unexpected reply to undeploy.lua");
 
-    if (reply->type == NGX_CRED_REDIS_STRING) {
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(&error, "environment has lost its memory");
+
+    } else if (rc == NGX_OK && reply->type == NGX_CRED_REDIS_STRING) {
         u->state = ngx_cred_state(&reply->str);
 
         if (u->state != NGX_CRED_PENDING) {
-            rc = ngx_cred_undeploy_progress(u, command);
-
-            if (rc == NGX_OK) {
-                ngx_cred_undeploy_done(u);
-                return;
-            }
-
-            if (rc == NGX_DECLINED) {
-                ngx_str_set(&error, "environment has lost its memory");
-            }
+            ngx_cred_undeploy_done(u);
+            return;
         }
     }
 
+    ngx_str_null(&u->progress);
     ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
 }
 
@@ -165,21 +168,21 @@ ngx_cred_undeploy_reason(ngx_cred_redis_command_t *command)
 
 static ngx_int_t
 ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
-    ngx_cred_redis_command_t *command)
+    ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *whole)
 {
     u_char     *p, *id, *last;
     ngx_int_t   count;
     ngx_str_t  *epoch, *progress;
 
-    if (command->whole->type != NGX_CRED_REDIS_ARRAY
-        || command->whole->elts[0]->type != NGX_CRED_REDIS_STRING)
+    if (whole->type != NGX_CRED_REDIS_ARRAY || whole->nelts == 0
+        || whole->elts[0]->type != NGX_CRED_REDIS_STRING)
     {
         return NGX_ERROR;
     }
 
     /* how many calls, and the last id */
 
-    progress = &command->whole->elts[0]->str;
+    progress = &whole->elts[0]->str;
     last = progress->data + progress->len;
 
     id = ngx_strlchr(progress->data, last, ':');
@@ -192,11 +195,11 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
         return NGX_ERROR;
     }
 
-    if (ngx_cred_environment_count(command->redis, count) != NGX_OK) {
+    if (ngx_cred_environment_count(redis, count) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    epoch = ngx_cred_environment_epoch(command->redis);
+    epoch = ngx_cred_environment_epoch(redis);
 
     p = ngx_pnalloc(u->pool, epoch->len + (last - id));
     if (p == NULL) {

@@ -144,7 +144,8 @@ typedef struct {
 /*
  * Called exactly once for each command that ngx_cred_redis_eval() accepted,
  * from an event handler, never from within ngx_cred_redis_eval().
- * "reply" and command->whole are there with NGX_CRED_REDIS_OK only and die on
+ * "reply" is there with NGX_CRED_REDIS_OK only, command->whole whenever there
+ * was a reply, which with NGX_CRED_REDIS_REFUSED may be one error; both die on
  * return; what went wrong otherwise is worded in command->error, which dies on
  * return as well.
  */

@@ -309,6 +309,9 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         own = common ? reply
                      : ngx_cred_redis_own(command->script, reply, i, &slice);
 
+        command->redis = redis;
+        command->whole = reply;
+
         if (own->type == NGX_CRED_REDIS_ERROR) {
             ngx_cred_redis_refused(redis, &own->str);
             refused = 1;
@@ -321,8 +324,6 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         }
 
         command->status = NGX_CRED_REDIS_OK;
-        command->redis = redis;
-        command->whole = reply;
         command->handler(command, own);
     }
 
@@ -457,6 +458,7 @@ ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status)
 {
     command->status = status;
+    command->whole = NULL;
     command->error.data = redis->error;
     command->error.len = redis->error_len;
 
