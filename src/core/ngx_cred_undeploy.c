@@ -12,13 +12,15 @@
 #include <ngx_cred_undeployment.h>
 
 
-#define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
+#define NGX_CRED_UNDEPLOY_ERROR_LEN     512  /* of an error in a receipt */
+#define NGX_CRED_UNDEPLOY_PROGRESS_LEN  64
 
 
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_cred_reason_e ngx_cred_undeploy_reason(
     ngx_cred_redis_command_t *command);
+static ngx_uint_t ngx_cred_undeploy_is_progress(ngx_str_t *s);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
@@ -129,6 +131,43 @@ ngx_cred_undeploy_reason(ngx_cred_redis_command_t *command)
 }
 
 
+/*
+ * before:after:id, where the id is two numbers or empty.  The registry would
+ * take anything else for another epoch's, and settle nothing.
+ */
+
+static ngx_uint_t
+ngx_cred_undeploy_is_progress(ngx_str_t *s)
+{
+    ngx_uint_t   i, digits;
+    const char  *next;
+
+    if (s->len > NGX_CRED_UNDEPLOY_PROGRESS_LEN) {
+        return 0;
+    }
+
+    digits = 0;
+    next = "::-";
+
+    for (i = 0; i < s->len; i++) {
+
+        if (s->data[i] >= '0' && s->data[i] <= '9') {
+            digits++;
+            continue;
+        }
+
+        if (digits == 0 || *next == '\0' || s->data[i] != (u_char) *next) {
+            return 0;
+        }
+
+        digits = 0;
+        next++;
+    }
+
+    return digits ? *next == '\0' : *next == '-';
+}
+
+
 /* without it the registry would not notice that the environment lost this */
 
 static ngx_int_t
@@ -140,7 +179,8 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_reply_t  *progress;
 
     if (command->whole->type != NGX_CRED_REDIS_ARRAY
-        || command->whole->elts[0]->type != NGX_CRED_REDIS_STRING)
+        || command->whole->elts[0]->type != NGX_CRED_REDIS_STRING
+        || !ngx_cred_undeploy_is_progress(&command->whole->elts[0]->str))
     {
         return NGX_ERROR;
     }

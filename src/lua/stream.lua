@@ -12,8 +12,10 @@ local LENGTH = 100000
 
 local length = call('XLEN', KEYS[1])
 local last = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
+
+-- what is no id is not there either
 local has = known == '' or known == '0-0'
-            or #call('XRANGE', KEYS[1], known, known) == 1
+            or #redis.pcall('XRANGE', KEYS[1], known, known) == 1
 
 -- a user of an ACL may be without the right to ask this
 local server = redis.pcall('INFO', 'server')
