@@ -1,4 +1,5 @@
-# What a claim leases it returns, however many environments there are.
+# What a claim leases it returns, however many environments there are; what it
+# keeps, and for how long.
 
 use CredTest;
 
@@ -21,7 +22,7 @@ redis('staging', 'EVAL', q{
 }, 1, '{cred}');
 
 my $claims = redis('staging', 'EVAL', $script, 1, '{cred}:audit', '{cred}',
-                   4000, 256);
+                   4000, 256, 0);
 my $returned = () = $claims =~ /a:s:i:0:0/g;
 my $leased = redis('staging', 'EVAL', q{
     local n = 0
@@ -66,3 +67,153 @@ ok(wait_for(sub {
 }, 15), 'six attempts, which would take 31 seconds otherwise');
 
 redis('staging', 'DEL', '{cred}:apinizer:credentials:p');
+
+
+
+=== TEST 3: what is not registered is kept for a time, and dropped then
+--- script
+my $script = slurp('src/lua/claim.lua');
+
+# keeps entries for so many milliseconds
+
+my $claim = sub {
+    my ($keep, @treat) = @_;
+    my $sock = redis_connect('staging');
+    print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 60000, 256,
+                     $keep, @treat);
+    my $reply = reply($sock);
+    return join ', ', map {
+        "$reply->[3 * $_] $reply->[3 * $_ + 1] [@{ $reply->[3 * $_ + 2] }]"
+    } 0 .. @$reply / 3 - 1;
+};
+
+my $member = 'apinizer:p:c:0:' . '0' x 32;
+my $unregistered = sub { redis('staging', 'HGETALL', '{cred}:unregistered') };
+
+redis('staging', 'SADD', '{cred}:pending', 'gone', 'empty');
+redis('staging', 'ZADD', '{cred}:pending:gone', 1, $member);
+
+is($claim->(60000), 'gone (nil) []', 'at first glance');
+like($unregistered->(), qr/^gone \d{13}$/, 'since when');
+is(redis('staging', 'SMEMBERS', '{cred}:pending'), 'gone',
+   'one that has no entries is forgotten');
+
+is($claim->(60000), 'gone (nil) []', 'and the next time');
+is($claim->(60000, 'gone', 'drain'), 'gone (nil) []', 'however it is treated');
+
+# it is registered again: its entries are claimed, and the time begins anew
+
+redis('staging', 'HSET', '{cred}:environments', 'gone', 'unix:/x');
+is($claim->(0), "gone unix:/x [$member]", 'claimed');
+is($unregistered->(), '', 'registered');
+is($claim->(0), 'gone unix:/x []', 'once');
+redis('staging', 'HDEL', '{cred}:environments', 'gone');
+is($claim->(0), 'gone (nil) []', 'missed once more');
+
+# what is leased is dropped as well
+
+is($claim->(60000), 'gone (nil) []', 'kept');
+redis('staging', 'HSET', '{cred}:unregistered', 'gone', (time - 61) * 1000);
+is($claim->(60000), "gone (nil) [$member]", 'after its time');
+redis('staging', 'ZREM', '{cred}:pending:gone', $member);
+is($claim->(60000), '', 'then it is forgotten');
+is(redis('staging', 'EXISTS', '{cred}:unregistered', '{cred}:pending'), 0,
+   'altogether');
+
+
+
+=== TEST 4: all that are registered are returned, whatever is pending
+--- script
+my $script = slurp('src/lua/claim.lua');
+my $sock = redis_connect('staging');
+
+my $claim = sub {
+    print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 60000, 256, 0,
+                     @_);
+    my $reply = reply($sock);
+    return { map { $reply->[3 * $_] => [ @$reply[3 * $_ + 1, 3 * $_ + 2] ] }
+             0 .. @$reply / 3 - 1 };
+};
+
+redis('staging', 'HSET', '{cred}:environments', 'a:%', 'unix:/a', 'b', '', 'c',
+      'x' x 4096, 'd', 'x' x 4097, 'e', 'x' x 500000, 'n' x 4096, 'unix:/n',
+      'n' x 4097, 'unix:/n');
+redis('staging', 'SADD', '{cred}:pending', 'a:%', 'd', 'n' x 4097, 'm' x 4097);
+redis('staging', 'ZADD', "{cred}:pending:$_", 1, 'a:s:i:0:0')
+    for 'a%3A%25', 'd', 'n' x 4097, 'm' x 4097;
+
+is_deeply($claim->(), {
+    'a:%' => ['unix:/a', ['a:s:i:0:0']],
+    'b' => ['', []],
+    'c' => ['x' x 4096, []],
+    'd' => ['', ['a:s:i:0:0']],
+    'e' => ['', []],
+    'n' x 4096 => ['unix:/n', []],
+}, 'long names are left out, long URLs are none');
+is($claim->('a:%', 'drain', 'd', 'skip')->{'a:%'}[1][0], undef,
+   'what is leased is not claimed again');
+
+# what waits for its next attempt, longer than a lease
+
+redis('staging', 'ZADD', '{cred}:pending:a%3A%25', (time + 600) * 1000,
+      'a:s:i:0:0');
+is($claim->()->{'a:%'}[1][0], undef, 'it waits');
+is($claim->('a:%', 'skip')->{'a:%'}[1][0], undef, 'it is skipped');
+is($claim->('a:%', 'drain')->{'a:%'}[1][0], 'a:s:i:0:0', 'it is drained');
+
+# more of them than a reply has room for: each has its turn
+
+redis('staging', 'FLUSHALL');
+redis('staging', 'EVAL', q{
+    for i = 1, 300 do
+        redis.call('HSET', KEYS[1] .. ':environments', 'e' .. i,
+                   string.rep('x', 4096))
+    end
+}, 1, '{cred}');
+my %seen;
+ok(wait_for(sub {
+    my $reply = $claim->();
+    die 'too long' if keys %$reply > 786432 / 4096 + 1;
+    $seen{$_} = 1 for keys %$reply;
+    return keys %seen == 300;
+}), 'all have been there');
+
+
+
+=== TEST 5: the index of operations is trimmed after 7 days
+--- script
+my $script = slurp('src/lua/claim.lua');
+my $claim = sub {
+    redis('staging', 'EVAL', $script, 1, '{cred}:audit', '{cred}', 60000, 256, 0);
+};
+my $operations = sub { redis('staging', 'ZRANGE', '{cred}:operations', 0, -1) };
+my $days = sub { (time - $_[0] * 86400) * 1000 };
+
+redis('staging', 'ZADD', '{cred}:operations', $days->(8), 'gone',
+      $days->(9), 'kept', $days->(5), 'young', $days->(0), 'new');
+redis('staging', 'HSET', '{cred}:operation:kept', 'pending', 1);
+$claim->();
+is($operations->(), 'kept young new', 'one whose hash is gone goes');
+my $score = redis('staging', 'ZSCORE', '{cred}:operations', 'kept');
+cmp_ok(abs($score - $days->(6)), '<', 60000, 'one that is there for another day');
+
+redis('staging', 'DEL', '{cred}:operation:kept');
+$claim->();
+is($operations->(), 'kept young new', 'which is not over');
+redis('staging', 'ZADD', '{cred}:operations', $days->(7.01), 'kept');
+$claim->();
+is($operations->(), 'young new', 'then it goes, too');
+
+# some at a time
+
+redis('staging', 'EVAL', q{
+    for i = 1, 500 do
+        redis.call('ZADD', KEYS[1] .. ':operations', i, 'old' .. i)
+    end
+}, 1, '{cred}');
+my @left;
+while (redis('staging', 'ZCARD', '{cred}:operations') > 2 && @left < 10) {
+    $claim->();
+    push @left, redis('staging', 'ZCARD', '{cred}:operations');
+}
+is("@left", '302 102 2', '200 of them');

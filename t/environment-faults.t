@@ -37,6 +37,63 @@ sub receipt {
     return $receipt;
 }
 
+# arrays of strings, nil, and integers as ":1", errors as "-ERR ...", a status
+# as "+OK", and references to other strings
+
+sub bytes {
+    my ($value) = @_;
+    return "\$-1\r\n" unless defined $value;
+    return '$' . length($$value) . "\r\n$$value\r\n" if ref $value eq 'SCALAR';
+    return '*' . @$value . "\r\n" . join '', map { bytes($_) } @$value
+        if ref $value;
+    return $value =~ /^[:+-]/ ? "$value\r\n"
+                              : '$' . length($value) . "\r\n$value\r\n";
+}
+
+# what no script answers, and why an environment is pending then
+
+sub nonsense {
+    my ($silence) = @_;
+
+    return (
+        garbage  => ['unreachable', "\x16\x03\x01hello"],
+        half     => ['unreachable', \"\$10\r\nunde"],
+        nothing  => ['unreachable', \""],
+        silence  => [$silence, undef],
+        huge     => [$silence, "\$2147483647\r\nx"],
+        deep     => ['unreachable', "*1\r\n" x 300000],
+        many     => ['unreachable', "*2147483647\r\n"],
+        ok       => ['refused', "+OK\r\n"],
+        nil      => ['refused', "\$-1\r\n"],
+        integer  => ['refused', ":1\r\n"],
+        empty    => ['refused', "\$0\r\n\r\n"],
+        pending  => ['refused', "\$7\r\npending\r\n"],
+        unknown  => ['refused', "\$6\r\nundone\r\n"],
+        none     => ['refused', "*0\r\n"],
+        noscript => ['refused', "-NOSCRIPT No matching script\r\n"],
+        map { lc $_ => ['refused', "-$_ some text\r\n"] }
+            qw(LOADING BUSY MASTERDOWN MOVED ASK OOM READONLY NOPERM ERR),
+    );
+}
+
+# deletes a credential of this name where the fake has it in its prefix, which
+# is another URL each time: what the last one did is forgotten with it
+
+sub try_fake {
+    my ($port, $id, $reason, $error, $name) = @_;
+    $name //= 'staging';
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    register($name, "redis://127.0.0.1:$port?prefix=$id");
+    my $answer = del($id);
+    answer_is($answer, $id, pending(production => undef, $name => $reason));
+    is_gone('production', $id);
+    like(receipt($answer, $name), qr/"error":"\Q$error\E"/, 'the receipt')
+        if defined $error;
+    return $answer;
+}
+
 run_tests();
 
 
@@ -270,7 +327,9 @@ my @table = (
 for (@table) {
     my ($key, $command) = @$_;
     $key = "{cred}:apinizer:$key";
-    redis($_, 'FLUSHALL') for qw(production staging);
+    for my $name (qw(production staging)) {
+        redis($name, 'DEL', redis($name, 'KEYS', '{cred}:apinizer:*'));
+    }
     credential('api-user');
     redis('staging', 'DEL', $key);
     redis('staging', $command, $key, 'x');
@@ -286,38 +345,58 @@ for (@table) {
 
 === TEST 7: answers which no good Redis gives
 --- before
+# the id says which, and so does the prefix of the keys
+
+my $progress = '0:1:1700000000000-0';
+
 our %Replies = (
-    garbage  => ['unreachable', "\x16\x03\x01hello"],
-    half     => ['unreachable', \"\$10\r\nunde"],
-    nothing  => ['unreachable', \""],
-    silence  => ['late', undef],
-    huge     => ['late', "\$2147483647\r\nx"],
-    deep     => ['unreachable', "*1\r\n" x 300000],
-    many     => ['unreachable', "*2147483647\r\n"],
-    two      => ['refused', "+OK\r\n+OK\r\n"],
-    ok       => ['refused', "+OK\r\n"],
-    nil      => ['refused', "\$-1\r\n"],
-    integer  => ['refused', ":1\r\n"],
-    empty    => ['refused', "\$0\r\n\r\n"],
-    pending  => ['refused', "\$7\r\npending\r\n"],
-    unknown  => ['refused', "\$6\r\nundone\r\n"],
-    none     => ['refused', "*0\r\n"],
-    nested   => ['refused', "*1\r\n*1\r\n\$10\r\nundeployed\r\n"],
-    number   => ['refused', "*1\r\n:1\r\n"],
-    word     => ['refused', "*1\r\n+undeployed\r\n"],
-    nils     => ['refused', "*1\r\n\$-1\r\n"],
-    waiting  => ['refused', "*1\r\n\$7\r\npending\r\n"],
-    other    => ['refused', "*1\r\n\$6\r\nundone\r\n"],
-    error    => ['refused', "*1\r\n-WRONGTYPE of this one\r\n"],
-    noscript => ['refused', "-NOSCRIPT No matching script\r\n"],
-    map { lc $_ => ['refused', "-$_ some text\r\n"] }
-        qw(LOADING BUSY MASTERDOWN MOVED ASK OOM READONLY NOPERM ERR),
+    nonsense('late'),
+    two         => ['refused', "+OK\r\n+OK\r\n"],
+    nested      => ['refused', bytes([$progress, ['undeployed']])],
+    number      => ['refused', bytes([$progress, ':1'])],
+    word        => ['refused', bytes([$progress, '+undeployed'])],
+    nils        => ['refused', bytes([$progress, undef])],
+    waiting     => ['refused', bytes([$progress, 'pending'])],
+    other       => ['refused', bytes([$progress, 'undone'])],
+    blank       => ['refused', bytes([$progress, ''])],
+    longer      => ['refused', bytes([$progress, 'undeployed '])],
+    error       => ['refused', bytes([$progress, '-WRONGTYPE of this one'])],
+    former      => ['refused', bytes(['undeployed'])],
+    alone       => ['refused', bytes([$progress])],
+    three       => ['refused', bytes([$progress, 'undeployed', 'undeployed'])],
+    swapped     => ['refused', bytes(['undeployed', $progress])],
+    'p-number'  => ['refused', bytes([':1', 'undeployed'])],
+    'p-nil'     => ['refused', bytes([undef, 'undeployed'])],
+    'p-array'   => ['refused', bytes([[], 'undeployed'])],
+    'p-nested'  => ['refused', bytes([[$progress], 'undeployed'])],
+    'p-word'    => ['refused', bytes(['+0:1:1-0', 'undeployed'])],
+    'p-error'   => ['refused', bytes(['-ERR no progress', 'undeployed'])],
 );
+
+# what would never be acknowledged, or make the registry forget where it was
+
+my @malformed = ('', 'x', '0', '0:1', ':', '::', '::-', ':1:1-0', '0::1-0',
+                 '0:1:-', '0:1:1-', '0:1:-1', '0:1:1', '0:1:x', '0:1:1-0-0',
+                 '0:1:1-0:', '0:1:1:0', '-1:0:1-0', 'a:b:1-0', ' 0:1:1-0',
+                 '0:1:1-0 ', "0:1:1-0\n", "0:1:\0\xff", '0.5:1:1-0',
+                 '0:1:' . '1' x 60 . '-0', '9' x 100 . ':1:1-0', 'x' x 300000);
+
+$Replies{sprintf 'malformed-%02d', $_}
+    = ['refused', bytes([\$malformed[$_], 'undeployed'])] for 0 .. $#malformed;
+
+our %Good = (
+    undeployed => [undef, bytes([$progress, 'undeployed'])],
+    gone       => ['absent', bytes([$progress, 'not_deployed'])],
+    newer      => ['superseded', bytes(['1:1:', 'superseded'])],
+    long       => [undef, bytes(['9' x 20 . ':' . '9' x 20 . ':1-0', 'undeployed'])],
+);
+
+my %all = (%Replies, %Good);
 
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
     my ($id) = $_[5] =~ /^apinizer:MyProject:([^:]*):/;
-    return $Replies{$id}[1];
+    return $all{$id}[1];
 };
 
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
@@ -327,23 +406,27 @@ cred_command_timeout  500ms;
 cred_cascade_timeout  2s;
 cred_retry_delay      60s;
 --- script
-credential([keys %::Replies], qw(registry production));
+my $port = $ENV{TEST_NGINX_FAKE};
+
+credential([keys %::Replies, keys %::Good], qw(registry production));
 
 for my $id (sort keys %::Replies) {
+    my ($reason, $bytes) = @{ $::Replies{$id} };
+    my $error;
 
-    # another URL each time: what the last one did is forgotten with it
+    if ($reason eq 'refused') {
+        ($error) = $bytes =~ /(?:^|\r\n)-([A-Z].*)\r\n/;
+        $error = 'unexpected reply to undeploy.lua'
+            if !defined $error || $id eq 'p-error';
+    }
 
-    register('staging', "redis://127.0.0.1:$ENV{TEST_NGINX_FAKE}?prefix=$id");
-    my $answer = del($id);
-    answer_is($answer, $id,
-              pending(production => undef, staging => $::Replies{$id}[0]));
-    is_gone('production', $id);
-
-    next if $::Replies{$id}[0] ne 'refused';
-    my ($error) = $::Replies{$id}[1] =~ /^(?:\*1\r\n)?-(.*)\r\n/;
-    $error //= 'unexpected reply to undeploy.lua';
-    like(receipt($answer, 'staging'), qr/"error":"\Q$error\E"/, 'the receipt');
+    try_fake($port, $id, $reason, $error);
 }
+
+# and those without a fault, in an environment where nothing is pending
+
+redis('registry', 'HDEL', '{cred}:environments', 'staging');
+try_fake($port, $_, $::Good{$_}[0], undef, 'third') for sort keys %::Good;
 
 
 
@@ -351,7 +434,7 @@ for my $id (sort keys %::Replies) {
 --- script
 credential('one');
 answer_is(del('one'), 'connected', everywhere());
-redis('staging', 'DEL', '{cred}:undeployments');
+ok(settled(), 'settled');
 redis_pause('staging');
 my $answer = del('api-user');
 answer_is($answer, 'late', pending(production => undef, staging => 'late'));
@@ -365,7 +448,7 @@ ok(settled(), 'settled');
 like(receipt($answer, 'staging'), qr/"state":"undeployed"/, 'the receipt');
 like(receipt($answer, 'staging'), qr/"attempts":1[,}]/, 'one attempt');
 --- redis_check
-staging: XLEN {cred}:undeployments => 1
+staging: XLEN {cred}:undeployments => 2
 
 
 
@@ -389,13 +472,23 @@ answer_is(del('api-user'), 'none of them', deleted());
 
 === TEST 10: an environment of many names has a connection for each
 --- script
+my $connections = sub {
+    my ($wanted) = @_;
+    return wait_for(sub {
+        scalar(redis('staging', 'INFO', 'clients'))
+            =~ /connected_clients:$wanted\b/
+    });
+};
+
+ok($connections->(2), 'a connection, and this one');
 redis('registry', 'DEL', '{cred}:environments');
 register(map { sprintf('e%03d', $_) => redis_url('staging') } 1 .. 300);
-answer_is(del('api-user'), 'all of them',
-          pending(e001 => undef,
-                  map { sprintf('e%03d', $_) => 'absent' } 2 .. 300));
-like(scalar(redis('staging', 'INFO', 'clients')), qr/connected_clients:301\b/,
-     'connections, and this one');
+my $answer = del('api-user');
+my ($first) = $answer->{body} =~ /"(e\d+)",[^}]*"Undeployed successfully"/;
+answer_is($answer, 'all of them',
+          pending(map { my $name = sprintf 'e%03d', $_;
+                        ($name => $name eq $first ? undef : 'absent') } 1 .. 300));
+ok($connections->(302), 'one for each');
 
 
 
@@ -443,15 +536,15 @@ staging: XLEN {cred}:undeployments => 1
 --- before
 my $closes = sub { \"" };
 
-$ENV{TEST_NGINX_CLOSES} = fake(replies => { EVALSHA => $closes,
-                                            EVAL => $closes });
-$ENV{TEST_NGINX_SILENT} = fake(replies => { EVALSHA => undef,
-                                            EVAL => undef });
+$ENV{TEST_NGINX_CLOSES} = fake(replies => {
+    STREAM => $closes, EVALSHA => $closes, EVAL => $closes });
+$ENV{TEST_NGINX_SILENT} = fake(replies => {
+    STREAM => undef, EVALSHA => undef, EVAL => undef });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  300ms;
-cred_command_timeout  300ms;
-cred_cascade_timeout  1s;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  2s;
 cred_retry_delay      100ms 60s;
 --- script
 my %ports = map { $_ => $ENV{"TEST_NGINX_\U$_"} } qw(closes silent);
@@ -476,8 +569,8 @@ for my $name (sort keys %ports) {
         for 2 .. 20;
     my $before = $connections->();
     ok(wait_for(sub { $connections->() > $before + 3 }), 'it is tried again');
-    is(scalar(grep { /EVALSHA .* apinizer:/ } fake_log($port)), 1,
-       'with no more of them');
+    is(scalar(grep { / apinizer:/ } fake_log($port)), 0,
+       'with none of them');
 
     my $text = error_log_text();
     is(scalar(my @down = $text =~ /\[error\].* redis is down: .*:$port\//g), 1,
@@ -582,3 +675,175 @@ answer_is($answer, 'pending', pending(production => undef,
 like(receipt($answer, 'staging'), qr/DENIED x+ and this is the remedy"/,
      'the receipt');
 like(error_log_text(), qr/DENIED x+ and this is the remedy while/, 'the log');
+
+
+
+=== TEST 19: greetings which no good Redis gives
+--- before
+my $run_id = 'a' x 40;
+my $id = '1700000000000-0';
+
+our %Greetings = (
+    nonsense('unreachable'),
+    three        => ['refused', bytes([':1', '0', $id])],
+    five         => ['refused', bytes([':1', '0', $id, $run_id, $run_id])],
+    'in-one'     => ['refused', bytes([[':1', '0', $id, $run_id]])],
+    'has-string' => ['refused', bytes(['1', '0', $id, $run_id])],
+    'has-nil'    => ['refused', bytes([undef, '0', $id, $run_id])],
+    'has-array'  => ['refused', bytes([[], '0', $id, $run_id])],
+    'has-error'  => ['refused', bytes(['-ERR some', '0', $id, $run_id])],
+    'n-number'   => ['refused', bytes([':1', ':0', $id, $run_id])],
+    'n-nil'      => ['refused', bytes([':1', undef, $id, $run_id])],
+    'n-long'     => ['refused', bytes([':1', '0' x 65, $id, $run_id])],
+    'id-number'  => ['refused', bytes([':1', '0', ':1', $run_id])],
+    'id-nil'     => ['refused', bytes([':1', '0', undef, $run_id])],
+    'id-long'    => ['refused', bytes([':1', '0', '1' x 63 . '-0', $run_id])],
+    'id-longer'  => ['refused', bytes([':1', '0', '1' x 500000, $run_id])],
+    'run-number' => ['refused', bytes([':1', '0', $id, ':1'])],
+    'run-nil'    => ['refused', bytes([':1', '0', $id, undef])],
+    'run-array'  => ['refused', bytes([':1', '0', $id, [$run_id]])],
+    'run-long'   => ['refused', bytes([':1', '0', $id, 'a' x 65])],
+    'run-error'  => ['refused', bytes([':1', '0', $id, '-ERR some'])],
+);
+
+# what it has may be nonsense as well, which does no harm
+
+our %Good = (
+    good       => bytes([':1', '0', '0-0', '']),
+    known      => bytes([':1', '5', $id, $run_id]),
+    lost       => bytes([':0', '0', '0-0', $run_id]),
+    negative   => bytes([':-1', \'-1', \'-1--1', \'-1']),
+    words      => bytes([':2', 'many', 'last', 'run']),
+    colons     => bytes([':1', '1:2', \':::', \': :']),
+    blank      => bytes([':1', '', '', '']),
+    large      => bytes([':9223372036854775807', '9' x 64, '9' x 31 . '-' . '9' x 31,
+                         'f' x 64]),
+    binary     => bytes([':1', "\0\n", "\xff", "\r\n"]),
+);
+
+my $greeting = sub {
+    $SIG{PIPE} = 'IGNORE';
+    my ($name) = $_[3] =~ /^(.*):undeployments$/;
+    return $Greetings{$name} ? $Greetings{$name}[1] : $Good{$name};
+};
+
+my $reply = sub {
+    my (@members) = @_[5 .. $#_];
+    return bytes(['0:1:1700000000001-0', map { 'undeployed' } @members]);
+};
+
+$ENV{TEST_NGINX_FAKE} = fake(replies => { STREAM => $greeting, EVAL => $reply,
+                                          EVALSHA => $reply });
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  500ms;
+cred_command_timeout  500ms;
+cred_cascade_timeout  2s;
+cred_retry_delay      60s;
+--- script
+my $port = $ENV{TEST_NGINX_FAKE};
+my ($worker) = nginx_workers();
+
+credential([keys %::Greetings, keys %::Good], qw(registry production));
+
+for my $id (sort keys %::Greetings) {
+    my ($reason, $bytes) = @{ $::Greetings{$id} };
+    my $error;
+
+    if ($reason eq 'refused') {
+        ($error) = $bytes =~ /^-(.*)\r\n/;
+        $error = defined $error ? "refused: $error"
+                                : 'unexpected reply to stream.lua';
+    }
+
+    try_fake($port, $id, $reason, $error);
+}
+
+# nothing but that was sent to any of them
+
+is(scalar(grep { / apinizer:MyProject:/ } fake_log($port)), 0, 'no undeployment');
+
+redis('registry', 'HDEL', '{cred}:environments', 'staging');
+try_fake($port, $_, undef, undef, 'third') for sort keys %::Good;
+
+is((nginx_workers())[0], $worker, 'the same worker');
+
+# wherever they have said that they were, the real one is told of what it lacks
+
+credential('after');
+register('third', redis_url('staging'));
+answer_is(del('after'), 'the real one goes on', deleted(qw(production third)));
+ok(wait_for(sub { redis('registry', 'ZCARD', '{cred}:pending:third') == 0 }),
+   'it is told the others');
+is_gone('staging', 'after');
+
+
+
+=== TEST 20: one that greets and then closes or is silent
+--- before
+my $closes = sub { \"" };
+
+$ENV{TEST_NGINX_CLOSES} = fake(replies => { EVALSHA => $closes,
+                                            EVAL => $closes });
+$ENV{TEST_NGINX_SILENT} = fake(replies => { EVALSHA => undef,
+                                            EVAL => undef });
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  5s;
+cred_retry_delay      100ms 60s;
+--- script
+my %ports = map { $_ => $ENV{"TEST_NGINX_\U$_"} } qw(closes silent);
+
+credential([map { my $name = $_; map { "$name$_" } 1 .. 5 } sort keys %ports]);
+
+for my $name (sort keys %ports) {
+    my $port = $ports{$name};
+    my $count = sub {
+        my ($regex) = @_;
+        return scalar grep { /$regex/ } fake_log($port);
+    };
+
+    register('staging', "redis://127.0.0.1:$port");
+    is(del("$name$_")->{headers}{'cred-pending'}, 'staging', "$name$_") for 1 .. 5;
+    ok(wait_for(sub { $count->(qr/^\(connected\)/) > 4 }), 'tried again');
+
+    # it gets some of them each time, but the time between grows
+
+    my $text = error_log_text();
+    is(scalar(my @down = $text =~ /\[error\].* redis is down: .*:$port\//g), 1,
+       'said once');
+    unlike($text, qr/redis is back.*:$port\//, 'it is not back');
+
+    register('staging', redis_url('staging'));
+    ok(settled(), 'set right, it is told of them');
+    is_gone('staging', "$name$_") for 1 .. 5;
+}
+
+
+
+=== TEST 21: where it was is forgotten, or is no place at all
+--- script
+credential([1 .. 8]);
+answer_is(del(1), 'connected', everywhere());
+ok(settled(), 'settled');
+my $good = redis('registry', 'HGET', '{cred}:positions', 'staging');
+my $n = 1;
+
+for my $position ('', 'x', '1:1:' . '9' x 31 . '-' . '9' x 31 . ':', '1:1:1:1',
+                  $good =~ s/:\w+$/:xyz/r, undef)
+{
+    redis('registry', defined $position ? ('HSET', '{cred}:positions', 'staging',
+                                           $position)
+                                        : ('DEL', '{cred}:positions'));
+    redis('staging', 'CLIENT', 'KILL', 'TYPE', 'normal');
+    $n++;
+    my $answer = del($n);
+    ok(settled(), 'settled');
+    is_gone('staging', $n);
+    like(receipt($answer, 'staging'), qr/"state":"(?:un|not_)deployed"/,
+         ($position // 'none') . ': undeployed');
+    like(redis('registry', 'HGET', '{cred}:positions', 'staging'),
+         qr/^\d+:\d+:\d{13}-\d+:\w*$/, 'and known again');
+}

@@ -1,0 +1,585 @@
+# How far environments have come, as the scripts keep it: again.lua, stream.lua
+# and acknowledge.lua by themselves.
+
+use CredTest;
+
+defaults(http_config => 'cred_registry $TEST_NGINX_REGISTRY;',
+         config => 'cred_delete off;');
+
+
+# what a script of this name answers, in the registry or in an environment, of
+# which "staging" and "production" are the ones that nothing else uses
+
+sub script {
+    my ($name, $server, $key, @args) = @_;
+    my $sock = redis_connect($server);
+    print $sock resp('EVAL', slurp("src/lua/$name.lua"), 1, "p:$key", 'p', @args);
+    return reply($sock);
+}
+
+sub again { script('again', 'staging', 'positions', 'e', @_) }
+
+sub stream { script('stream', 'production', 'undeployments', @_) }
+
+# undeployments of "e", unless they say of which
+
+sub acknowledge {
+    return script('acknowledge', 'staging', 'audit', 100, 1000, map {
+        my ($member, $progress, %args) = @$_;
+        ($args{environment} // 'e', $member, $args{state} // 'undeployed',
+         $args{error} // '', 5, $progress)
+    } @_);
+}
+
+sub position { redis('staging', 'HGET', 'p:positions', $_[0] // 'e') }
+
+sub set_position { redis('staging', 'HSET', 'p:positions', $_[1] // 'e', $_[0]) }
+
+sub run_id { redis($_[0], 'INFO', 'server') =~ /run_id:(\w+)/ ? $1 : '' }
+
+
+# operations with these numbers, at these times or 1 ms after the other; they
+# are settled in "e", or as it is said
+
+sub operation { sprintf '%032x', $_[0] }
+
+sub member { 'apinizer:s:i' . $_[0] . ':' . ($_[1] // 1) . ':' . operation($_[0]) }
+
+sub operations {
+    my ($first, $last, %args) = @_;
+    redis('staging', 'EVAL', <<'END', 0, $first, $last, $args{score} // '',
+for i = ARGV[1], ARGV[2] do
+    local operation = string.format('%032x', i)
+    local key = 'p:operation:' .. operation
+    redis.call('HSET', key, 'api', 'apinizer', 'scope', 's', 'id', 'i' .. i,
+               'revision', ARGV[4], 'pending', '0', 'completed_at', '1',
+               'environment:e', ARGV[5])
+    redis.call('EXPIRE', key, 1000)
+    redis.call('ZADD', 'p:operations', ARGV[3] ~= '' and ARGV[3] or i, operation)
+end
+END
+          $args{revision} // 1,
+          $args{receipt} // '{"state":"undeployed","attempts":1}');
+}
+
+# one that is pending there, and its entry
+
+sub pending {
+    my ($n, @environments) = @_;
+    my $key = 'p:operation:' . operation($n);
+    @environments = ('e') unless @environments;
+
+    redis('staging', 'HSET', $key, 'api', 'apinizer', 'scope', 's',
+          'id', "i$n", 'revision', 1, 'pending', scalar @environments,
+          map { ("environment:$_" => '{"state":"pending","attempts":0}') }
+          @environments);
+    redis('staging', 'SET', "p:open:apinizer:s:i$n", operation($n));
+    redis('staging', 'ZADD', "p:pending:$_", '9' x 13, member($n))
+        for @environments;
+}
+
+sub receipt {
+    my ($n, $environment) = @_;
+    return redis('staging', 'HGET', 'p:operation:' . operation($n),
+                 'environment:' . ($environment // 'e'));
+}
+
+# when it is due: "gone", "now" or "later"
+
+sub due {
+    my ($n, $environment) = @_;
+    my $score = redis('staging', 'ZSCORE', 'p:pending:' . ($environment // 'e'),
+                      member($n));
+    return $score eq '(nil)' ? 'gone' : $score > (time + 1) * 1000 ? 'later' : 'now';
+}
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: first contact
+--- script
+my $run = run_id('staging');
+is_deeply(again('ask'), ['0', '', '', $run], 'nothing is known');
+is_deeply(again('admit', '0', '0', '0-0', 'abc'), ['admitted', '1', 0], 'admitted');
+is(position(), '1:0:0-0:abc', 'it is known now');
+is_deeply(again('ask'), ['1', '0-0', '', $run], 'an empty one');
+is_deeply(again('admit', '1', '3', '1700000000000-3', 'abc'), ['admitted', '1', 0],
+          'the next time');
+is(position(), '1:0:0-0:abc', 'only acknowledgements move it');
+is_deeply(again('admit', '1', '0', '0-0', 'def'), ['admitted', '1', 0],
+          'another run');
+is(position(), '1:0:0-0:def', 'is noticed');
+
+# one that has undeployments already, and one that does not say which run it is
+
+redis('staging', 'DEL', 'p:positions');
+is_deeply(again('admit', '0', '7', '1700000000000-3', ''), ['admitted', '1', 0],
+          'one that has been used');
+is(position(), '1:7:1700000000000-3:', 'where it is');
+is_deeply(again('ask'), ['1', '1700000000000-3', '', $run], 'known');
+
+is_deeply(again($_, '0', '0', '0-0', 'abc'), ['changed', '1', 0],
+          "$_ with what was known before") for qw(admit lost more);
+is(position(), '1:7:1700000000000-3:', 'has changed nothing');
+is(redis('staging', 'EXISTS', 'p:again'), 0, 'nor is anything told');
+
+
+
+=== TEST 2: it has lost its memory: all are told again, some at a time
+--- script
+operations(1, 250);
+set_position('4:250:1700000000000-250:abc');
+
+is_deeply(again('lost', '4', '3', '1600000000000-3', 'def'), ['more', '5', 100],
+          'the first hundred');
+is(position(), '5:250:1700000000000-250:abc', 'another epoch');
+is(redis('staging', 'ZSCORE', 'p:pending:e', member(151)) ne '(nil)', 1, 'the newest');
+is(redis('staging', 'ZSCORE', 'p:pending:e', member(150)), '(nil)', 'and no others');
+is(redis('staging', 'SMEMBERS', 'p:pending'), 'e', 'is pending');
+is(again('ask')->[2], 'more', 'there is more to tell');
+
+# what comes meanwhile does not move it
+
+operations(251, 260);
+is_deeply(again('more', '5', '3', '1600000000000-3', 'def'), ['more', '5', 100],
+          'the second');
+is_deeply(again('more', '5', '3', '1600000000000-3', 'def'), ['admitted', '5', 50],
+          'and the last');
+is(redis('staging', 'ZCARD', 'p:pending:e'), 250, 'each of them');
+is(position(), '5:3:1600000000000-3:def', 'where it is');
+is(redis('staging', 'HLEN', 'p:again'), 0, 'nothing more to tell');
+is(again('ask')->[2], '', 'as it says');
+
+for (1, 100, 250) {
+    my $key = 'p:operation:' . operation($_);
+    like(receipt($_), qr/^(?=.*"state":"pending")(?=.*"again":1\b)(?=.*"attempts":1\b)
+                         .*"next":\d{13}/x, "$_: receipt");
+    is(redis('staging', 'HGET', $key, 'pending'), 1, 'pending');
+    is(redis('staging', 'HEXISTS', $key, 'completed_at'), 0, 'not complete');
+    is(redis('staging', 'TTL', $key), -1, 'it is kept');
+    is(redis('staging', 'GET', "p:open:apinizer:s:i$_"), operation($_), 'open');
+    is(due($_), 'now', 'due');
+}
+
+# a second time, before any was acknowledged, and after one was
+
+is(acknowledge([member(250), '5:3:4:1700000000000-0']), '(nil)', 'acknowledged');
+is_deeply(again('lost', '5', '0', '0-0', 'abc'), ['more', '6', 11],
+          'what was settled is told again');
+like(receipt(250), qr/"again":2\b/, 'for the second time');
+
+
+
+=== TEST 3: operations of the same millisecond, and full batches
+--- script
+for my $count (99, 100, 101, 200, 250) {
+    redis('staging', 'FLUSHALL');
+    operations(1, $count, score => '1700000000000');
+    set_position("1:$count:1700000000000-250:abc");
+    my ($told, $calls, $reply) = (0, 0, again('lost', '1', '0', '0-0', 'abc'));
+    while ($told += $reply->[2], $reply->[0] eq 'more' && $calls++ < 9) {
+        $reply = again('more', '2', '0', '0-0', 'abc');
+    }
+    is_deeply([ @$reply[0, 1], $told ], ['admitted', '2', $count], "$count told");
+    is(redis('staging', 'ZCARD', 'p:pending:e'), $count, 'each once');
+}
+
+redis('staging', 'FLUSHALL');
+operations(1, 30);
+operations(31, 160, score => 31);
+operations(161, 260, score => 32);
+set_position('1:260:1700000000000-250:abc');
+my @told = map { again($_ ? 'more' : 'lost', $_ ? '2' : '1', '0', '0-0', '')->[2] }
+           0 .. 2;
+is("@told", '100 100 60', 'several of each');
+is(redis('staging', 'ZCARD', 'p:pending:e'), 260, 'each once');
+
+
+
+=== TEST 4: two workers at once
+--- script
+operations(1, 250);
+set_position('1:250:1700000000000-250:abc');
+my @new = ('0', '0-0', 'abc');
+
+is_deeply(again('lost', '1', @new), ['more', '2', 100], 'one has noticed it');
+is_deeply(again('lost', '1', @new), ['changed', '2', 0], 'the other one is late');
+is(join(' ', @{ again('ask') }[0 .. 2]), '2 1700000000000-250 more', 'and asks');
+is_deeply(again('admit', '2', @new), ['changed', '2', 0],
+          'nobody is admitted before all are told');
+is_deeply(again('more', '2', @new), ['more', '2', 100], 'it tells the second');
+is_deeply(again('more', '2', @new), ['admitted', '2', 50], 'the first one the last');
+is_deeply(again('more', '2', @new), ['changed', '2', 0], 'no more');
+is(join(' ', @{ again('ask') }[0 .. 2]), '2 0-0 ', 'and asks');
+is_deeply(again('admit', '2', @new), ['admitted', '2', 0], 'admitted');
+is(redis('staging', 'ZCARD', 'p:pending:e'), 250, 'each was told once');
+is(redis('staging', 'HGET', 'p:operation:' . operation(7), 'pending'), 1, 'counted once');
+
+# another environment is no matter of theirs
+
+set_position('9:1:1700000000000-1:', 'other');
+is_deeply(script('again', 'staging', 'positions', 'other', 'admit', '9', '1',
+                 '1700000000000-1', ''), ['admitted', '9', 0], 'another one');
+
+
+
+=== TEST 5: what is told again, and what is not
+--- script
+my @told = (
+    # what it is, receipt, revision
+    ['undeployed', '{"state":"undeployed"}', 1],
+    ['not_deployed', '{"state":"not_deployed"}', 1],
+    ['superseded', '{"state":"superseded"}', 1],
+    ['without a revision', '{"state":"undeployed"}', 0],
+    ['without a state', '{}', 1],
+    ['registered again, with a revision', '{"state":"undeployed"}', 1],
+    ['open for another one', '{"state":"undeployed"}', 1],
+);
+
+my @not = (
+    ['pending', '{"state":"pending"}', 1],
+    ['unregistered', '{"state":"unregistered"}', 1],
+    ['no receipt', '', 1],
+    ['malformed', '{"state":', 1],
+    ['a string', '"undeployed"', 1],
+    ['a number', '7', 1],
+    ['registered again, without a revision', '{"state":"undeployed"}', 0],
+    ['deleted by hand', '{"state":"undeployed"}', 1],
+    ['another type', '{"state":"undeployed"}', 1],
+    ['half of it', '{"state":"undeployed"}', 1],
+    ['not concerned', '{"state":"undeployed"}', 1],
+);
+
+my (%number, $n);
+
+for (@told, @not) {
+    my ($name, $receipt, $revision) = @$_;
+    $number{$name} = ++$n;
+    operations($n, $n, receipt => $receipt, revision => $revision);
+    redis('staging', 'HSET', "p:apinizer:credential:s:i$n", 'a', 'b')
+        if $name =~ /registered again/;
+}
+
+my $key = sub { 'p:operation:' . operation($number{$_[0]}) };
+redis('staging', 'SET', 'p:open:apinizer:s:i' . $number{'open for another one'}, 'x');
+redis('staging', 'DEL', $key->('deleted by hand'), $key->('another type'));
+redis('staging', 'SET', $key->('another type'), 'x');
+redis('staging', 'HDEL', $key->('half of it'), 'scope');
+redis('staging', 'HDEL', $key->('not concerned'), 'environment:e');
+
+# names of which keys are made
+
+operations(++$n, $n);
+my $named = 'p:operation:' . operation($n);
+redis('staging', 'HSET', $named, 'scope', 'a:b', 'id', '%');
+
+set_position('1:9:1700000000000-9:');
+is_deeply(again('lost', '1', '0', '0-0', ''), ['admitted', '2', @told + 1],
+          'as many as it says');
+
+for (@told) {
+    my ($name, undef, $revision) = @$_;
+    isnt(redis('staging', 'ZSCORE', 'p:pending:e', member($number{$name}, $revision)),
+         '(nil)', $name);
+}
+
+is(redis('staging', 'ZCARD', 'p:pending:e'), @told + 1, 'and no others');
+isnt(redis('staging', 'ZSCORE', 'p:pending:e',
+           'apinizer:a%3Ab:%25:1:' . operation($n)), '(nil)', 'escaped');
+is(redis('staging', 'GET', 'p:open:apinizer:a%3Ab:%25'), operation($n), 'open');
+is(redis('staging', 'GET', 'p:open:apinizer:s:i' . $number{'open for another one'}),
+   'x', 'what is open stays');
+
+
+
+=== TEST 6: malformed positions, and keys of the wrong type
+--- script
+my $run = run_id('staging');
+
+for my $position ('', 'x', '1', '1:2', '1:2:3-4', '1:2:3:', 'a:2:3-4:', ':2:3-4:',
+                  '1:2:3-4:xyz', "1:2:3-4:\n", '-1:2:3-4:', '1:2:3-4::', '1' x 10000)
+{
+    my $name = '"' . substr($position, 0, 12) . '"';
+    set_position($position);
+    is_deeply(again('ask'), ['0', '', '', $run], "$name: nothing is known");
+    is_deeply(again('admit', '0', '1', '1700000000000-1', 'abc'),
+              ['admitted', '1', 0], 'first contact');
+    is(position(), '1:1:1700000000000-1:abc', 'set right');
+}
+
+operations(1, 250);
+my @new = ('0', '0-0', 'abc');
+
+redis('staging', 'RENAME', 'p:operations', 'kept');
+redis('staging', 'SET', 'p:operations', 'x');
+like(again('lost', '1', @new), qr/WRONGTYPE/, 'the index');
+is(again('ask')->[2], 'more', 'it is not forgotten');
+like(again('more', '2', @new), qr/WRONGTYPE/, 'however often');
+redis('staging', 'RENAME', 'kept', 'p:operations');
+is_deeply(again('more', '2', @new), ['more', '2', 100], 'set right, it goes on');
+
+redis('staging', 'HSET', 'p:again', 'e', 'x');
+like(again('more', '2', @new), qr/error/, 'a cursor that is none');
+redis('staging', 'HSET', 'p:again', 'e', '+inf 0');
+is_deeply(again('more', '2', @new), ['more', '2', 0], 'from the start again');
+
+redis('staging', 'DEL', 'p:again');
+redis('staging', 'SET', 'p:again', 'x');
+like(again('more', '2', @new), qr/WRONGTYPE/, 'cursors');
+like(again('ask'), qr/WRONGTYPE/, 'whatever is asked');
+
+redis('staging', 'DEL', 'p:positions');
+redis('staging', 'SET', 'p:positions', 'x');
+like(again('ask'), qr/WRONGTYPE/, 'positions');
+
+
+
+=== TEST 7: what an environment remembers
+--- script
+my $run = run_id('production');
+is_deeply(stream($_), [1, '0', '0-0', $run], "empty, \"$_\"") for '', '0-0';
+is_deeply(stream('1700000000000-1'), [0, '0', '0-0', $run], 'empty, but was not');
+
+redis('production', 'XADD', 'p:undeployments', "1700000000000-$_", 'a', 'b')
+    for 1 .. 12;
+my @now = ('12', '1700000000000-12', $run);
+is_deeply(stream($_), [1, @now], "it has \"$_\"")
+    for '', '0-0', '1700000000000-1', '1700000000000-9', '1700000000000-12';
+is_deeply(stream($_), [0, @now], 'it has not "' . substr($_, 0, 12) . '"')
+    for '1700000000000-13', '1700000000000-0', '1700000000001-1', '1-1',
+        '9' x 31 . '-1', 'x', '-', '+', '(1700000000000-1', '1-1-1', ' ',
+        "\0", '1' x 10000;
+redis('production', 'XDEL', 'p:undeployments', '1700000000000-12');
+is_deeply(stream('1700000000000-12'), [0, '11', '1700000000000-11', $run],
+          'deleted by hand');
+
+redis('production', 'EVAL', q{
+    for i = 1, 100100 do
+        redis.call('XADD', 'p:undeployments', '1800000000000-' .. i, 'a', 'b')
+    end
+}, 0);
+is_deeply(stream('1800000000000-100100'), [1, '100000', '1800000000000-100100', $run],
+          'longer than it is kept');
+
+redis('production', 'DEL', 'p:undeployments');
+redis('production', 'SET', 'p:undeployments', 'x');
+like(stream(''), qr/WRONGTYPE/, 'another type');
+
+
+
+=== TEST 8: acknowledgements move the position
+--- script
+my $at = '1700000000000';
+my $n = 0;
+
+my $try = sub {
+    my ($position, $progress, $after, $name) = @_;
+    pending(++$n);
+    set_position($position);
+    is(acknowledge([member($n), $progress]), '(nil)', $name);
+    is(position(), $after, 'the position');
+    is(due($n), 'gone', 'settled');
+    like(receipt($n), qr/^\{"state":"undeployed","attempts":1,/, 'the receipt');
+};
+
+$try->('1:0:0-0:ab', "1:0:1:$at-0", "1:1:$at-0:ab", 'the first one');
+$try->("1:1:$at-0:ab", "1:1:2:$at-1", "1:2:$at-1:ab", 'the next one');
+$try->("1:1:$at-0:", "1:1:33:$at-32", "1:33:$at-32:", 'without a run id');
+$try->("3:1:$at-9:ab", "3:1:2:$at-10", "3:2:$at-10:ab", 'not as strings: 9, 10');
+$try->("3:2:$at-10:ab", "3:1:2:$at-9", "3:2:$at-10:ab", 'out of order: 10, 9');
+$try->("3:2:$at-99:ab", '3:2:3:1700000000001-0', '3:3:1700000000001-0:ab',
+       'the next millisecond');
+$try->('3:2:9-9:ab', '3:2:3:10-0', '3:3:10-0:ab', 'times of other lengths');
+$try->("3:7:$at-3:ab", "3:4:5:$at-1", "3:7:$at-3:ab", 'a late one, out of order');
+$try->("3:7:$at-3:ab", "3:6:7:$at-3", "3:7:$at-3:ab", 'the same again');
+$try->("3:5:$at-3:ab", "3:9:10:$at-8", "3:10:$at-8:ab",
+       'others come between that are not acknowledged yet');
+$try->("3:100000:$at-3:ab", "3:100000:100000:$at-8", "3:100000:$at-8:ab",
+       'as long as it gets');
+$try->("3:7:$at-3:ab", '', "3:7:$at-3:ab", 'nothing to tell');
+$try->("3:7:$at-3:ab", '3:7:7:', "3:7:$at-3:ab", 'no entry was made');
+
+# nothing is known, or nothing that is of use
+
+$try->($_, "1:0:1:$at-0", $_, "position \"$_\"")
+    for '', 'x', '1', "a:0:$at-0:", "1:0:$at:", "1:0:$at-0";
+redis('staging', 'DEL', 'p:positions');
+pending(++$n);
+is(acknowledge([member($n), "0:0:1:$at-0"]), '(nil)', 'no position');
+is(due($n), 'gone', 'settled');
+is(position(), '(nil)', 'none is made');
+
+# several in one call: their last one counts
+
+pending($_) for 101 .. 104;
+pending($_, 'other') for 201, 202;
+set_position('1:0:0-0:ab');
+set_position('7:5:9-9:cd', 'other');
+is(acknowledge([member(101), "1:0:2:$at-1"], [member(102), "1:0:2:$at-1"],
+               [member(201), '7:5:6:9-10', environment => 'other'],
+               [member(104), "1:3:4:$at-3"], [member(103), "1:2:3:$at-2"],
+               [member(202), '7:6:7:9-11', environment => 'other']), '(nil)',
+   'several');
+is(position(), "1:4:$at-3:ab", 'one environment');
+is(position('other'), '7:7:9-11:cd', 'the other one');
+is(due($_), 'gone', "$_ is settled") for 101 .. 104;
+is(due($_, 'other'), 'gone', "$_ is settled") for 201, 202;
+
+
+
+=== TEST 9: what was lost since is not settled
+--- script
+my $at = '1700000000000';
+my $n = 0;
+
+my $try = sub {
+    my ($position, $progress, $after, $name) = @_;
+    redis('staging', 'DEL', 'p:again');
+    pending(++$n);
+    set_position($position);
+    is_deeply(acknowledge([member($n), $progress]), ['stale'], $name);
+    is(position(), $after, 'the position');
+    is(due($n), 'now', 'due at once');
+    is(receipt($n), '{"state":"pending","attempts":0}', 'the receipt is as it was');
+    is(redis('staging', 'GET', "p:open:apinizer:s:i$n"), operation($n), 'open');
+    return redis('staging', 'HGET', 'p:again', 'e');
+};
+
+my $known = "3:7:$at-3:ab";
+
+is($try->($known, "3:0:1:$at-9", "4:7:$at-3:ab", 'shorter than it was'),
+   '+inf 0', 'all are told again');
+is($try->($known, '3:6:7:1700000000001-0', "4:7:$at-3:ab", 'by one'), '+inf 0',
+   'all are told again');
+is($try->($known, $_, $known, "\"$_\""), '(nil)', 'somebody tells it already')
+    for "2:7:8:$at-4", "4:7:8:$at-4", "0:0:1:$at-4", "2:0:1:$at-1",
+        ":7:8:$at-4", 'x', '3', '3:x', '3:7:8', 'a:7:8:1-1';
+
+# some of several
+
+pending($_) for 101 .. 103;
+pending($_, 'other') for 201;
+redis('staging', 'DEL', 'p:again');
+set_position($known);
+set_position('7:5:9-9:cd', 'other');
+is_deeply(acknowledge([member(101), "3:7:8:$at-4"], [member(102), "2:8:9:$at-5"],
+                      [member(201), '7:5:6:9-10', environment => 'other'],
+                      [member(103), '', state => 'pending', error => 'down']),
+          ['', 'stale', '', ''], 'each for itself');
+is(position(), "3:8:$at-4:ab", 'the good one counts');
+is(due(101), 'gone', 'settled');
+is(due(102), 'now', 'due at once');
+like(receipt(103), qr/"next":\d+/, 'the failed one has its delay');
+is(due(201, 'other'), 'gone', 'the other environment');
+is(redis('staging', 'HLEN', 'p:again'), 0, 'nothing is told');
+
+# what comes after a loss in the same call was done in what is lost, too
+
+pending($_) for 111 .. 113;
+set_position($known);
+is_deeply(acknowledge([member(111), "3:7:8:$at-4"], [member(112), '3:0:1:1800000000000-0'],
+                      [member(113), '3:1:2:1800000000000-1']),
+          ['', 'stale', 'stale'], 'in the middle');
+is(position(), "4:8:$at-4:ab", 'another epoch');
+
+# an entry that is not pending any more does not come back
+
+set_position($known);
+pending(120);
+redis('staging', 'ZREM', 'p:pending:e', member(120));
+is_deeply(acknowledge([member(120), "2:7:8:$at-4"]), ['stale'], 'no entry');
+is(due(120), 'gone', 'nor is there one now');
+
+# told again, they are due and settled in the new epoch
+
+operations(130, 130);
+redis('staging', 'DEL', 'p:again', 'p:pending:e');
+set_position($known);
+is_deeply(again('lost', '3', '0', '0-0', 'ab'), ['admitted', '4', 1], 'told');
+is_deeply(acknowledge([member(130), "3:7:8:$at-4"]), ['stale'], 'of the old epoch');
+is(acknowledge([member(130), "4:0:1:$at-4"]), '(nil)', 'of the new one');
+is(due(130), 'gone', 'settled');
+is(position(), "4:1:$at-4:ab", 'and followed');
+
+
+
+=== TEST 10: operations are closed
+--- script
+my $audit = sub {
+    my (undef, %entry) = redis('staging', 'XREVRANGE', 'p:audit', '+', '-',
+                               'COUNT', 1);
+    return \%entry;
+};
+
+pending(1, qw(e other));
+my $key = 'p:operation:' . operation(1);
+is(acknowledge([member(1), '']), '(nil)', 'one of two');
+is(redis('staging', 'HGET', $key, 'pending'), 1, 'the other one is pending');
+is(redis('staging', 'EXISTS', 'p:open:apinizer:s:i1'), 1, 'open');
+is(acknowledge([member(1), '']), '(nil)', 'once more');
+is(redis('staging', 'HGET', $key, 'pending'), 1, 'counts once');
+is(acknowledge([member(1), '', environment => 'other', state => 'superseded']),
+   '(nil)', 'and the other');
+is(redis('staging', 'HGET', $key, 'pending'), 0, 'complete');
+cmp_ok(redis('staging', 'TTL', $key), '>', 604000, 'kept 7 days');
+is(redis('staging', 'EXISTS', 'p:open:apinizer:s:i1'), 0, 'closed');
+
+# a newer copy that stays is in the audit
+
+is($audit->()->{result}, 'superseded', 'the audit');
+is($audit->()->{environment}, 'other', 'with its environment');
+is($audit->()->{operation}, operation(1), 'and operation');
+is($audit->()->{id}, 'i1', 'of this credential');
+is(redis('staging', 'XLEN', 'p:audit'), 1, 'and nothing else');
+
+# an operation that somebody has deleted: nothing of it stays
+
+pending(2);
+redis('staging', 'DEL', 'p:operation:' . operation(2));
+is(acknowledge([member(2), '']), '(nil)', 'deleted by hand');
+is(due(2), 'gone', 'not pending');
+is(redis('staging', 'EXISTS', 'p:open:apinizer:s:i2'), 0, 'not open');
+is(redis('staging', 'EXISTS', 'p:operation:' . operation(2)), 0, 'not made anew');
+
+# but what is open for another one
+
+pending(3);
+redis('staging', 'DEL', 'p:operation:' . operation(3));
+redis('staging', 'SET', 'p:open:apinizer:s:i3', operation(99));
+is(acknowledge([member(3), '']), '(nil)', 'deleted by hand');
+is(redis('staging', 'GET', 'p:open:apinizer:s:i3'), operation(99), 'open');
+
+# one of an earlier copy is open again
+
+pending(4);
+redis('staging', 'HSET', 'p:operation:' . operation(5), 'api', 'apinizer',
+      'pending', 1);
+redis('staging', 'HSET', 'p:operation:' . operation(4), 'previous', operation(5));
+is(acknowledge([member(4), '']), '(nil)', 'the later one is complete');
+is(redis('staging', 'GET', 'p:open:apinizer:s:i4'), operation(5), 'the earlier one');
+
+# keys of the wrong type
+
+pending(6);
+redis('staging', 'DEL', 'p:operation:' . operation(6));
+redis('staging', 'SET', 'p:operation:' . operation(6), 'x');
+is(acknowledge([member(6), '']), '(nil)', 'an operation');
+is(due(6), 'gone', 'not pending');
+
+pending(7);
+redis('staging', 'DEL', 'p:positions');
+redis('staging', 'SET', 'p:positions', 'x');
+is(acknowledge([member(7), '1:0:1:1-1']), '(nil)', 'positions');
+is(due(7), 'gone', 'settled');
+
+pending(8);
+redis('staging', 'DEL', 'p:pending:e');
+redis('staging', 'SET', 'p:pending:e', 'x');
+like(acknowledge([member(8), '']), qr/WRONGTYPE/, 'pending entries');
+like(receipt(8), qr/"undeployed"/, 'the receipt is written');
+
+# members that are none
+
+redis('staging', 'DEL', 'p:pending:e');
+is(acknowledge([$_, '']), '(nil)', "\"$_\"") for '', 'x', ':::::', 'a:b:c:d:';
