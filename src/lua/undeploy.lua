@@ -11,7 +11,8 @@
 -- the stream is trimmed to about this length
 local LENGTH = 100000
 
-local P, added, last = ARGV[1], 0, ''
+local P, call = ARGV[1], redis.call
+local added, last = 0, ''
 
 local function unescape(s)
     if string.find(s, '%', 1, true) then
@@ -32,16 +33,16 @@ local function newer(revision, other)
 end
 
 local function tell(api, scope, id, revision, operation)
-    last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
-                      'api', api, 'scope', scope, 'id', id,
-                      'revision', revision, 'operation', operation)
+    last = call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
+                'api', api, 'scope', scope, 'id', id,
+                'revision', revision, 'operation', operation)
     added = added + 1
 
-    redis.call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
-               .. '","scope":' .. cjson.encode(scope)
-               .. ',"id":' .. cjson.encode(id)
-               .. ',"revision":"' .. revision
-               .. '","operation":"' .. operation .. '"}')
+    call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
+         .. '","scope":' .. cjson.encode(scope)
+         .. ',"id":' .. cjson.encode(id)
+         .. ',"revision":"' .. revision
+         .. '","operation":"' .. operation .. '"}')
 end
 
 local function undeploy(member)
@@ -59,25 +60,25 @@ local function undeploy(member)
     local tombstone = own .. ':tombstone' .. names
 
     local keep = revision ~= '0'
-                 and newer(redis.call('HGET', credential, 'revision'), revision)
-    local buried = newer(redis.call('GET', tombstone), revision)
+                 and newer(call('HGET', credential, 'revision'), revision)
+    local buried = newer(call('GET', tombstone), revision)
 
     -- before other writes: it fails if the index is no set, and it needs no
     -- memory, which lets Redis do the others when it has none left
-    local listed = keep and 0 or redis.call('SREM', index, id)
+    local listed = keep and 0 or call('SREM', index, id)
 
-    redis.call('SETEX', tombstone, '604800', buried or revision)
+    call('SETEX', tombstone, '604800', buried or revision)
 
     if keep then
         return 'superseded'
     end
 
-    local deleted = redis.call('DEL', credential, grants)
+    local deleted = call('DEL', credential, grants)
 
     tell(api, scope, id, revision, operation)
 
-    if redis.call('EXISTS', credential, grants) > 0
-       or redis.call('SISMEMBER', index, id) == 1
+    if call('EXISTS', credential, grants) > 0
+       or call('SISMEMBER', index, id) == 1
     then
         return {err = 'ERR credential is still there'}
     end
@@ -86,7 +87,7 @@ local function undeploy(member)
 end
 
 -- fails before anything is written if this is no stream
-local before = redis.call('XLEN', KEYS[1])
+local before = call('XLEN', KEYS[1])
 local reply = {'', nil}
 
 for i = 2, #ARGV do
@@ -95,8 +96,7 @@ for i = 2, #ARGV do
 end
 
 -- what is trimmed is not missed
-local after = math.min(before + added, LENGTH)
-
-reply[1] = math.min(before, LENGTH) .. ':' .. after .. ':' .. last
+reply[1] = string.format('%d:%d:%s', math.min(before, LENGTH),
+                         math.min(before + added, LENGTH), last)
 
 return reply
