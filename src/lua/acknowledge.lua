@@ -15,13 +15,15 @@ local FIRST, STRIDE = 4, 6
 local MEMBER, STATE, FAILURE, MS, PROGRESS = 1, 2, 3, 4, 5
 
 local P, clock = ARGV[1], redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local stamp = string.format('%.0f', now)
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local now = tonumber(stamp)
 
 local failure, stale
 
 local function pending_of(environment)
-    if string.find(environment, '[%%:]') then
+    if string.find(environment, ':', 1, true)
+       or string.find(environment, '%', 1, true)
+    then
         environment = string.gsub(environment, '[%%:]',
                                   {['%'] = '%25', [':'] = '%3A'})
     end
@@ -48,8 +50,8 @@ end
 -- be lost
 
 local function follow(position, places)
-    local epoch, id, run_id = string.match(position,
-                                           '^(%d+):(%d+%-%d+):(%x*)$')
+    local epoch, id, rest = string.match(position,
+                                         '^(%d+):(%d+%-%d+)(:%x*)$')
     local moved, last, fits = false, '', true
 
     for _, i in ipairs(places) do
@@ -71,7 +73,7 @@ local function follow(position, places)
         end
     end
 
-    return moved and epoch .. ':' .. id .. ':' .. run_id
+    return moved and epoch .. ':' .. id .. rest
 end
 
 -- what is settled is pending no more

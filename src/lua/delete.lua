@@ -26,7 +26,8 @@ local FIRST, STRIDE, ANSWER = 9, 7, 7
 local DELETES = (#ARGV - FIRST + 1) / STRIDE
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local now = tonumber(stamp)
 
 -- Numbers go to Redis as strings, which it would format as floats.  What was
 -- read for one delete holds for the others, too.  The caller bounds what it
@@ -35,14 +36,15 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local this = {
     P = ARGV[1], api = ARGV[3], role = ARGV[6],
     own = ARGV[1] .. ':' .. ARGV[3],
-    now = now, stamp = string.format('%.0f', now),
+    now = now, stamp = stamp,
     due = string.format('%.0f', now + ARGV[2]),
-    reset = (math.floor(clock[1] / 60) + 1) * 60,
-    known = {}, room = 7000, bytes = 786432, refused = false
+    known = {}, room = 7000, bytes = 786432, refused = false,
+    last = 1 + DELETES * ANSWER
 }
 
-local reply = {now, nil, nil, nil, nil, nil, nil, nil}
-local cascades = {nil, nil, nil, nil, nil, nil}
+-- with room for two environments, since tables grow slowly
+local reply = {now, nil, nil, nil, nil, nil, nil, nil,
+               nil, nil, nil, nil, nil, nil}
 
 local function escape(s)
     if string.find(s, ':', 1, true) or string.find(s, '%', 1, true) then
@@ -163,6 +165,7 @@ local function check_rate(ask)
     local key = this.own .. ':rate' .. ask.owned
     local limit = redis.call('HGET', this.own .. ':scope' .. ask.owned,
                              'rate_limit')
+    local reset = (math.floor(clock[1] / 60) + 1) * 60
     local count
 
     if ask.again then
@@ -172,7 +175,7 @@ local function check_rate(ask)
         if redis.call('TTL', key) < 0 then
             count = 1
             redis.call('SET', key, '1', 'EX', '60')
-            redis.call('EXPIREAT', key, string.format('%d', this.reset))
+            redis.call('EXPIREAT', key, string.format('%d', reset))
         end
         ask.counted = key
     end
@@ -181,7 +184,7 @@ local function check_rate(ask)
             and tonumber(limit) or tonumber(ARGV[5])
 
     ask.rate = string.format('%d %d %d', limit, math.max(limit - count, 0),
-                             this.reset)
+                             reset)
 
     return count > limit and not ask.again and 'rate_limited' or nil
 end
@@ -196,8 +199,8 @@ end
 -- that there is no room for there is none for any other.  Returns where it is
 
 local function place(cascade)
-    local first, n = #cascades == 0, #cascades
-    local bytes = this.bytes
+    local last, bytes = this.last, this.bytes
+    local first = last == 1 + DELETES * ANSWER
 
     for i = 1, #cascade do
         bytes = bytes - #cascade[i]
@@ -209,9 +212,10 @@ local function place(cascade)
     end
 
     for i = 1, #cascade do
-        cascades[n + i] = cascade[i]
+        reply[last + i] = cascade[i]
     end
-    return 1 + DELETES * ANSWER + n
+    this.last = last + #cascade
+    return last
 end
 
 -- an operation that was deleted before: its fields and its receipts
@@ -510,7 +514,11 @@ for i = FIRST, #ARGV, STRIDE do
     local ask = {
         operation = ARGV[i], token = ARGV[i + 1], required = ARGV[i + 2],
         scope = ARGV[i + 3], id = ARGV[i + 4], client = ARGV[i + 5],
-        how = ARGV[i + 6], answer = 2 + (i - FIRST) / STRIDE * ANSWER
+        how = ARGV[i + 6], answer = 2 + (i - FIRST) / STRIDE * ANSWER,
+        -- with room for what the checks find, since tables grow slowly
+        subject = nil, roles = nil, owned = nil, right = nil, names = nil,
+        credential = nil, open = nil, owner = nil, revision = nil,
+        unusable = nil, listed = nil, again = nil
     }
     local late = now > tonumber(ARGV[8])
                  and not (ask.how == 'again'
@@ -535,12 +543,6 @@ end
 
 if this.refused then
     unauthorized()
-end
-
-local last = #reply
-
-for i = 1, #cascades do
-    reply[last + i] = cascades[i]
 end
 
 return reply

@@ -8,7 +8,7 @@
 --          stream by this one or "", with a colon between; then for each member
 --          undeployed, not_deployed, superseded or an error
 
-local P, last = ARGV[1], ''
+local P, call, last = ARGV[1], redis.call, ''
 
 local function unescape(s)
     if string.find(s, '%', 1, true) then
@@ -29,15 +29,15 @@ local function newer(revision, other)
 end
 
 local function tell(api, scope, id, revision, operation)
-    last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
-                      'api', api, 'scope', scope, 'id', id,
-                      'revision', revision, 'operation', operation)
+    last = call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*',
+                'api', api, 'scope', scope, 'id', id,
+                'revision', revision, 'operation', operation)
 
-    redis.call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
-               .. '","scope":' .. cjson.encode(scope)
-               .. ',"id":' .. cjson.encode(id)
-               .. ',"revision":"' .. revision
-               .. '","operation":"' .. operation .. '"}')
+    call('PUBLISH', P .. ':undeployed', '{"api":"' .. api
+         .. '","scope":' .. cjson.encode(scope)
+         .. ',"id":' .. cjson.encode(id)
+         .. ',"revision":"' .. revision
+         .. '","operation":"' .. operation .. '"}')
 end
 
 local function undeploy(member)
@@ -55,25 +55,25 @@ local function undeploy(member)
     local tombstone = own .. ':tombstone' .. names
 
     local keep = revision ~= '0'
-                 and newer(redis.call('HGET', credential, 'revision'), revision)
-    local buried = newer(redis.call('GET', tombstone), revision)
+                 and newer(call('HGET', credential, 'revision'), revision)
+    local buried = newer(call('GET', tombstone), revision)
 
     -- before other writes: it fails if the index is no set, and it needs no
     -- memory, which lets Redis do the others when it has none left
-    local listed = keep and 0 or redis.call('SREM', index, id)
+    local listed = keep and 0 or call('SREM', index, id)
 
-    redis.call('SETEX', tombstone, '604800', buried or revision)
+    call('SETEX', tombstone, '604800', buried or revision)
 
     if keep then
         return 'superseded'
     end
 
-    local deleted = redis.call('DEL', credential, grants)
+    local deleted = call('DEL', credential, grants)
 
     tell(api, scope, id, revision, operation)
 
-    if redis.call('EXISTS', credential, grants) > 0
-       or redis.call('SISMEMBER', index, id) == 1
+    if call('EXISTS', credential, grants) > 0
+       or call('SISMEMBER', index, id) == 1
     then
         return {err = 'ERR credential is still there'}
     end
@@ -82,7 +82,7 @@ local function undeploy(member)
 end
 
 -- fails before anything is written if this is no stream
-redis.call('XLEN', KEYS[1])
+call('XLEN', KEYS[1])
 
 local reply = {'', nil}
 
@@ -93,6 +93,6 @@ end
 
 -- An environment that has lost its memory since the last call has lost this
 -- key, too, or counts from what it was.  After other writes: it needs memory
-reply[1] = string.format('%d:%s', redis.call('INCR', ARGV[2]), last)
+reply[1] = string.format('%d:%s', call('INCR', ARGV[2]), last)
 
 return reply
