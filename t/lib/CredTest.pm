@@ -82,6 +82,10 @@ sub import {
     $Test::Nginx::Util::RunTestHelper = sub {
         my ($block) = @_;
         return $request->(@_) unless defined $block->script;
+
+        # the master has its socket before it has workers
+
+        wait_for(sub { nginx_workers() });
         evaluate($block, 'script');
     };
 
