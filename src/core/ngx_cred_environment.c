@@ -77,7 +77,10 @@ typedef struct {
     unsigned                     more:1;     /* is to be told */
     unsigned                     telling:1;  /* is in the queue */
     unsigned                     lost:1;     /* it has to be, since its calls
-                                                were not counted on */
+                                                were not counted on, unless
+                                                this epoch is over */
+    unsigned                     kept:1;     /* the key is: no call is on its
+                                                way that would be counted */
 } ngx_cred_environment_t;
 
 
@@ -182,6 +185,7 @@ ngx_cred_environment_refresh(ngx_cred_redis_t *redis, time_t after)
     if (env && ngx_time() - env->greeted > after
         && ngx_cred_redis_idle(redis))
     {
+        env->kept = 1;
         ngx_cred_redis_regreet(redis);
     }
 }
@@ -383,6 +387,7 @@ static void
 ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply)
 {
+    ngx_cred_position_t       epoch;
     ngx_cred_environment_t   *env;
     ngx_cred_redis_reply_t  **elts;
 
@@ -412,6 +417,7 @@ ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
     }
 
     elts = reply->elts;
+    epoch = env->epoch;
 
     if (reply->type != NGX_CRED_REDIS_ARRAY
         || reply->nelts != NGX_CRED_GREETING_ASK
@@ -426,6 +432,14 @@ ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
     }
 
     env->more = (elts[2]->str.len != 0);
+
+    /* another worker has noticed it, too, and was before this one */
+
+    if (env->epoch.str.len != epoch.str.len
+        || ngx_memcmp(env->epoch.data, epoch.data, epoch.str.len) != 0)
+    {
+        env->lost = 0;
+    }
 
     ngx_cred_environment_look(env);
 }
@@ -479,6 +493,10 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
         return;
     }
 
+    /* changed: the epoch is another one */
+
+    env->lost = 0;
+
     ngx_cred_environment_told(env);
     ngx_cred_environment_ask(env, "ask");
 }
@@ -530,9 +548,13 @@ ngx_cred_environment_key(ngx_cred_environment_t *env)
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(env->connection.data + env->connection.len
-                 - NGX_CRED_CONNECTION_LEN,
-                 random, sizeof(random));
+    if (!env->kept) {
+        ngx_hex_dump(env->connection.data + env->connection.len
+                     - NGX_CRED_CONNECTION_LEN,
+                     random, sizeof(random));
+    }
+
+    env->kept = 0;
 
     env->start.str.data = env->start.data;
     env->start.str.len = ngx_sprintf(env->start.data, "%uD",
