@@ -165,7 +165,8 @@ end
 
 local function lost(is, known)
     next_epoch(is)
-    write({epoch = is.epoch, id = known.id, run_id = known.run_id})
+    write({epoch = is.epoch, id = known.id ~= '' and known.id or '0-1',
+           run_id = known.run_id})
     call('HSET', cursors, environment, '+inf 0')
 
     return {'more', is.epoch, 0}
