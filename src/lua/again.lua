@@ -196,7 +196,8 @@ if what == 'ask' then
 end
 
 local known = position()
-local is = {epoch = ARGV[4], id = ARGV[5], run_id = ARGV[6]}
+local is = {epoch = ARGV[4], id = string.match(ARGV[5], '^%d+%-%d+$') or '0-0',
+            run_id = string.match(ARGV[6], '^%x+$') or ''}
 
 if known.epoch ~= is.epoch then
     return {'changed', known.epoch, 0}
