@@ -347,7 +347,7 @@ for (@table) {
 --- before
 # the id says which, and so does the prefix of the keys
 
-my $progress = '0:1:1700000000000-0';
+my $progress = '1:1700000000000-0';
 
 our %Replies = (
     nonsense('late'),
@@ -369,33 +369,39 @@ our %Replies = (
     'p-nil'     => ['refused', bytes([undef, 'undeployed'])],
     'p-array'   => ['refused', bytes([[], 'undeployed'])],
     'p-nested'  => ['refused', bytes([[$progress], 'undeployed'])],
-    'p-word'    => ['refused', bytes(['+0:1:1-0', 'undeployed'])],
+    'p-word'    => ['refused', bytes(['+1:1-0', 'undeployed'])],
     'p-error'   => ['refused', bytes(['-ERR no progress', 'undeployed'])],
 );
 
 # what would never be acknowledged, or make the registry forget where it was
 
-my @malformed = ('', 'x', '0', '0:1', ':', '::', '::-', ':1:1-0', '0::1-0',
-                 '0:1:-', '0:1:1-', '0:1:-1', '0:1:1', '0:1:x', '0:1:1-0-0',
-                 '0:1:1-0:', '0:1:1:0', '-1:0:1-0', 'a:b:1-0', ' 0:1:1-0',
-                 '0:1:1-0 ', "0:1:1-0\n", "0:1:\0\xff", '0.5:1:1-0',
-                 '0:1:' . '1' x 60 . '-0', '9' x 100 . ':1:1-0', 'x' x 300000);
+my @malformed = ('', 'x', '1', '1:x', ':', '::', ':-', ':1-0', '1:-', '1:1-',
+                 '1:-1', '1:1', '1:1-0-0', '1:1-0:', '1:1:0', '1:1:1-0', '-1:1-0',
+                 'a:1-0', ' 1:1-0', '1 :1-0', '1:1-0 ', "1:1-0\n", "1:\0\xff",
+                 '1.0:1-0', '1:' . '1' x 60 . '-0', '9' x 100 . ':1-0',
+                 'x' x 300000);
 
 $Replies{sprintf 'malformed-%02d', $_}
     = ['refused', bytes([\$malformed[$_], 'undeployed'])] for 0 .. $#malformed;
 
+# how many calls there were by this connection: one
+
+$Replies{"counts-$_"} = ['refused', bytes(["$_:1700000000000-0", 'undeployed'])]
+    for 0, 2, 3, 10, 2 ** 53;
+
 our %Good = (
     undeployed => [undef, bytes([$progress, 'undeployed'])],
     gone       => ['absent', bytes([$progress, 'not_deployed'])],
-    newer      => ['superseded', bytes(['1:1:', 'superseded'])],
-    long       => [undef, bytes(['9' x 20 . ':' . '9' x 20 . ':1-0', 'undeployed'])],
+    newer      => ['superseded', bytes(['1:', 'superseded'])],
+    long       => [undef, bytes(['0' x 20 . '1:9' . '0' x 17 . '-' . '9' x 18,
+                                 'undeployed'])],
 );
 
 my %all = (%Replies, %Good);
 
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
-    my ($id) = $_[5] =~ /^apinizer:MyProject:([^:]*):/;
+    my ($id) = $_[6] =~ /^apinizer:MyProject:([^:]*):/;
     return $all{$id}[1];
 };
 
@@ -418,6 +424,7 @@ for my $id (sort keys %::Replies) {
         ($error) = $bytes =~ /(?:^|\r\n)-([A-Z].*)\r\n/;
         $error = 'unexpected reply to undeploy.lua'
             if !defined $error || $id eq 'p-error';
+        $error = 'environment has lost its memory' if $id =~ /^counts-/;
     }
 
     try_fake($port, $id, $reason, $error);
@@ -685,51 +692,65 @@ my $id = '1700000000000-0';
 
 our %Greetings = (
     nonsense('unreachable'),
-    three        => ['refused', bytes([':1', '0', $id])],
-    five         => ['refused', bytes([':1', '0', $id, $run_id, $run_id])],
-    'in-one'     => ['refused', bytes([[':1', '0', $id, $run_id]])],
-    'has-string' => ['refused', bytes(['1', '0', $id, $run_id])],
-    'has-nil'    => ['refused', bytes([undef, '0', $id, $run_id])],
-    'has-array'  => ['refused', bytes([[], '0', $id, $run_id])],
-    'has-error'  => ['refused', bytes(['-ERR some', '0', $id, $run_id])],
-    'n-number'   => ['refused', bytes([':1', ':0', $id, $run_id])],
-    'n-nil'      => ['refused', bytes([':1', undef, $id, $run_id])],
-    'n-long'     => ['refused', bytes([':1', '0' x 65, $id, $run_id])],
-    'id-number'  => ['refused', bytes([':1', '0', ':1', $run_id])],
-    'id-nil'     => ['refused', bytes([':1', '0', undef, $run_id])],
-    'id-long'    => ['refused', bytes([':1', '0', '1' x 63 . '-0', $run_id])],
-    'id-longer'  => ['refused', bytes([':1', '0', '1' x 500000, $run_id])],
-    'run-number' => ['refused', bytes([':1', '0', $id, ':1'])],
-    'run-nil'    => ['refused', bytes([':1', '0', $id, undef])],
-    'run-array'  => ['refused', bytes([':1', '0', $id, [$run_id]])],
-    'run-long'   => ['refused', bytes([':1', '0', $id, 'a' x 65])],
-    'run-error'  => ['refused', bytes([':1', '0', $id, '-ERR some'])],
+    three        => ['refused', bytes([':1', $id, $run_id])],
+    five         => ['refused', bytes([':1', $id, $run_id, '7', '7'])],
+    'in-one'     => ['refused', bytes([[':1', $id, $run_id, '7']])],
+    'has-string' => ['refused', bytes(['1', $id, $run_id, '7'])],
+    'has-nil'    => ['refused', bytes([undef, $id, $run_id, '7'])],
+    'has-array'  => ['refused', bytes([[], $id, $run_id, '7'])],
+    'has-error'  => ['refused', bytes(['-ERR some', $id, $run_id, '7'])],
+    'id-number'  => ['refused', bytes([':1', ':1', $run_id, '7'])],
+    'id-nil'     => ['refused', bytes([':1', undef, $run_id, '7'])],
+    'id-long'    => ['refused', bytes([':1', '1' x 63 . '-0', $run_id, '7'])],
+    'id-longer'  => ['refused', bytes([':1', '1' x 500000, $run_id, '7'])],
+    'run-number' => ['refused', bytes([':1', $id, ':1', '7'])],
+    'run-nil'    => ['refused', bytes([':1', $id, undef, '7'])],
+    'run-array'  => ['refused', bytes([':1', $id, [$run_id], '7'])],
+    'run-long'   => ['refused', bytes([':1', $id, 'a' x 65, '7'])],
+    'run-error'  => ['refused', bytes([':1', $id, '-ERR some', '7'])],
+    'n-number'   => ['refused', bytes([':1', $id, $run_id, ':7'])],
+    'n-nil'      => ['refused', bytes([':1', $id, $run_id, undef])],
+    'n-blank'    => ['refused', bytes([':1', $id, $run_id, ''])],
+    'n-long'     => ['refused', bytes([':1', $id, $run_id, '0' x 65])],
+    'n-large'    => ['refused', bytes([':1', $id, $run_id, '9' x 19])],
+    'n-word'     => ['refused', bytes([':1', $id, $run_id, 'many'])],
+    'n-negative' => ['refused', bytes([':1', $id, $run_id, \'-1'])],
+    'n-error'    => ['refused', bytes([':1', $id, $run_id, '-ERR some'])],
 );
 
 # what it has may be nonsense as well, which does no harm
 
 our %Good = (
-    good       => bytes([':1', '0', '0-0', '']),
-    known      => bytes([':1', '5', $id, $run_id]),
-    lost       => bytes([':0', '0', '0-0', $run_id]),
-    negative   => bytes([':-1', \'-1', \'-1--1', \'-1']),
-    words      => bytes([':2', 'many', 'last', 'run']),
-    colons     => bytes([':1', '1:2', \':::', \': :']),
-    blank      => bytes([':1', '', '', '']),
-    large      => bytes([':9223372036854775807', '9' x 64, '9' x 31 . '-' . '9' x 31,
-                         'f' x 64]),
-    binary     => bytes([':1', "\0\n", "\xff", "\r\n"]),
+    good       => bytes([':1', '0-0', '', '0']),
+    known      => bytes([':1', $id, $run_id, '7']),
+    lost       => bytes([':0', '0-0', $run_id, '7']),
+    negative   => bytes([':-1', \'-1--1', \'-1', '0']),
+    words      => bytes([':2', 'last', 'run', '7']),
+    'no-words' => bytes([':0', 'last', 'run', '7']),
+    colons     => bytes([':1', \':::', \': :', '7']),
+    blank      => bytes([':1', '', '', '7']),
+    blanks     => bytes([':0', '', '', '7']),
+    large      => bytes([':9223372036854775807', '9' x 31 . '-' . '9' x 31,
+                         'f' x 64, '9' x 15]),
+    binary     => bytes([':1', "\xff", "\r\n", '7']),
 );
+
+# they count each connection's calls from what they have said
+
+my %count;
 
 my $greeting = sub {
     $SIG{PIPE} = 'IGNORE';
     my ($name) = $_[3] =~ /^(.*):undeployments$/;
-    return $Greetings{$name} ? $Greetings{$name}[1] : $Good{$name};
+    return $Greetings{$name}[1] if $Greetings{$name};
+    ($count{$_[6]}) = $Good{$name} =~ /(\d+)\r\n\z/;
+    return $Good{$name};
 };
 
 my $reply = sub {
-    my (@members) = @_[5 .. $#_];
-    return bytes(['0:1:1700000000001-0', map { 'undeployed' } @members]);
+    my ($connection, @members) = @_[5 .. $#_];
+    return bytes([++$count{$connection} . ':1700000000001-0',
+                  map { 'undeployed' } @members]);
 };
 
 $ENV{TEST_NGINX_FAKE} = fake(replies => { STREAM => $greeting, EVAL => $reply,
@@ -831,7 +852,7 @@ ok(settled(), 'settled');
 my $good = redis('registry', 'HGET', '{cred}:positions', 'staging');
 my $n = 1;
 
-for my $position ('', 'x', '1:1:' . '9' x 31 . '-' . '9' x 31 . ':', '1:1:1:1',
+for my $position ('', 'x', '1:' . '9' x 31 . '-' . '9' x 31 . ':', '1:1:1',
                   $good =~ s/:\w+$/:xyz/r, undef)
 {
     redis('registry', defined $position ? ('HSET', '{cred}:positions', 'staging',
@@ -845,5 +866,5 @@ for my $position ('', 'x', '1:1:' . '9' x 31 . '-' . '9' x 31 . ':', '1:1:1:1',
     like(receipt($answer, 'staging'), qr/"state":"(?:un|not_)deployed"/,
          ($position // 'none') . ': undeployed');
     like(redis('registry', 'HGET', '{cred}:positions', 'staging'),
-         qr/^\d+:\d+:\d{13}-\d+:\w*$/, 'and known again');
+         qr/^\d+:\d{13}-\d+:\w*$/, 'and known again');
 }

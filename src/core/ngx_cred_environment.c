@@ -151,7 +151,8 @@ ngx_cred_environment_connection(ngx_cred_redis_t *redis)
 
 
 ngx_int_t
-ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count)
+ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
+    ngx_uint_t next)
 {
     ngx_cred_environment_t  *env;
 
@@ -161,7 +162,7 @@ ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count)
         return NGX_DECLINED;
     }
 
-    if (count == env->count || count == env->count + 1) {
+    if (count == env->count + (next ? 1 : 0)) {
         env->count = count;
         return NGX_OK;
     }

@@ -26,7 +26,7 @@ static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 static ngx_cred_reason_e ngx_cred_undeploy_reason(
     ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
-    ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *whole);
+    ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
@@ -113,9 +113,7 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
 
     /* a call is counted even if this one of its undeployments failed */
 
-    rc = command->whole ? ngx_cred_undeploy_progress(u, command->redis,
-                                                     command->whole)
-                        : NGX_ERROR;
+    rc = command->whole ? ngx_cred_undeploy_progress(u, command) : NGX_ERROR;
 
     if (command->status != NGX_CRED_REDIS_OK) {
         ngx_str_null(&u->progress);
@@ -168,11 +166,14 @@ ngx_cred_undeploy_reason(ngx_cred_redis_command_t *command)
 
 static ngx_int_t
 ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
-    ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *whole)
+    ngx_cred_redis_command_t *command)
 {
-    u_char     *p, *id, *last;
-    ngx_int_t   count;
-    ngx_str_t  *epoch, *progress;
+    u_char                  *p, *id, *last;
+    ngx_int_t                count;
+    ngx_str_t               *epoch, *progress;
+    ngx_cred_redis_reply_t  *whole;
+
+    whole = command->whole;
 
     if (whole->type != NGX_CRED_REDIS_ARRAY || whole->nelts == 0
         || whole->elts[0]->type != NGX_CRED_REDIS_STRING)
@@ -195,11 +196,15 @@ ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
         return NGX_ERROR;
     }
 
-    if (ngx_cred_environment_count(redis, count) != NGX_OK) {
+    /* the call begins with the first of its commands */
+
+    if (ngx_cred_environment_count(command->redis, count, command->ncall)
+        != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
-    epoch = ngx_cred_environment_epoch(redis);
+    epoch = ngx_cred_environment_epoch(command->redis);
 
     p = ngx_pnalloc(u->pool, epoch->len + (last - id));
     if (p == NULL) {

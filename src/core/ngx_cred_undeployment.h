@@ -140,11 +140,13 @@ ngx_str_t *ngx_cred_environment_epoch(ngx_cred_redis_t *redis);
 ngx_str_t *ngx_cred_environment_connection(ngx_cred_redis_t *redis);
 
 /*
- * Takes the count that came with the reply to a call.  NGX_DECLINED if it is
- * neither the next one nor that of the call before: the environment has lost
- * its memory between the two, and the connection is greeted anew.
+ * Takes the count that came with the reply to a call, once for each of its
+ * commands, of which the first has "next" set.  NGX_DECLINED if it is not the
+ * one after that of the call before: the environment has lost its memory
+ * between the two, and the connection is greeted anew.
  */
-ngx_int_t ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count);
+ngx_int_t ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
+    ngx_uint_t next);
 
 /* the epoch of this connection is over: the next one is greeted anew */
 void ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch);

@@ -165,7 +165,8 @@ end
 
 local function lost(is, known)
     next_epoch(is)
-    write({epoch = is.epoch, id = known.id, run_id = known.run_id})
+    write({epoch = is.epoch, id = known.id ~= '' and known.id or '0-1',
+           run_id = known.run_id})
     call('HSET', cursors, environment, '+inf 0')
 
     return {'more', is.epoch, 0}
@@ -195,7 +196,8 @@ if what == 'ask' then
 end
 
 local known = position()
-local is = {epoch = ARGV[4], id = ARGV[5], run_id = ARGV[6]}
+local is = {epoch = ARGV[4], id = string.match(ARGV[5], '^%d+%-%d+$') or '0-0',
+            run_id = string.match(ARGV[6], '^%x+$') or ''}
 
 if known.epoch ~= is.epoch then
     return {'changed', known.epoch, 0}
