@@ -17,7 +17,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(
     %Nginx $Root $Token start_redis set_environments start_nginx stop_nginx
-    preload check_left clean template success
+    preload check_left check_once clean template success
     not_found load load_start load_wait
     measure cpu peak rss median spread children environments settle say fail
 );
@@ -69,12 +69,19 @@ sub environments { @Environments }
 
 
 # Everything but the scripts and connections is as new: environments have no
-# undeployments, and the registry knows that
+# undeployments, and the registry knows that.  They still count calls: one that
+# does not has lost its memory
 
 sub clean {
-    my %seen = (registry => 1, map { $_->{redis} => 1 } @Environments);
+    my %seen = map { $_->{redis} => 1 } @Environments;
+    my $text = slurp("$Home/data/clean.lua");
 
-    redis($_, 'FLUSHALL') for keys %seen;
+    redis('registry', 'FLUSHALL');
+
+    for (keys %seen) {
+        my $is = redis($_, 'EVAL', $text, 0);
+        $is eq 'OK' or fail("clean: $is");
+    }
 
     redis('registry', @$_) for
         ['HSET', '{cred}:apinizer:token:' . sha256($Token),
@@ -84,7 +91,7 @@ sub clean {
 
     for (@Environments) {
         redis('registry', 'HSET', '{cred}:positions', $_->{name},
-              "1:0:0-0:$_->{run_id}");
+              "1:0-0:$_->{run_id}");
         redis('registry', 'HSET', '{cred}:environments', $_->{name}, $_->{url});
     }
 }
@@ -133,6 +140,18 @@ sub check_left {
 
     my $left = each_copy('left', $first, $count);
     fail("$left copies are left") if $left;
+}
+
+
+# the module would undeploy again what a peer has not acknowledged as it should
+
+sub check_once {
+    my ($count) = @_;
+
+    for (@Environments) {
+        my $n = redis($_->{redis}, 'XLEN', "$_->{prefix}:undeployments");
+        $n == $count or fail("$n undeployments in $_->{name}");
+    }
 }
 
 

@@ -19,7 +19,7 @@ local _M = {}
 
 local PREFIX = "{cred}"
 local registry, scripts = nil, {}
-local urls, epochs, receipts = {}, {}, {}
+local urls, greeted, receipts = {}, {}, {}
 local wake = nil
 
 -- arguments of a receipt, and how many unpack() takes
@@ -135,8 +135,9 @@ local function again(...)
 end
 
 
--- Compares what the environment remembers with what the registry knows, as the
--- module does for each connection.  Returns the epoch
+-- Compares what the environment remembers with what the registry knows, and has
+-- it count calls, as the module does for each connection; here once for all of
+-- this worker
 
 local function greet(name, target)
     local known, err = again(name, "ask")
@@ -144,9 +145,13 @@ local function greet(name, target)
         return nil, err
     end
 
+    ffi.C.RAND_bytes(bytes, 8)
+    local connection = target.prefix .. ":connection:" .. to_hex(8)
+
     local stream = target.prefix .. ":undeployments"
     local is
-    is, err = run(target, scripts.stream, stream, target.prefix, known[2])
+    is, err = run(target, scripts.stream, stream, target.prefix, known[2],
+                  connection, math.random(2 ^ 30))
     if not is then
         return nil, err
     end
@@ -156,7 +161,7 @@ local function greet(name, target)
                  or "admit"
 
     repeat
-        done, err = again(name, what, known[1], is[2], is[3], is[4])
+        done, err = again(name, what, known[1], is[2], is[3])
         if not done then
             return nil, err
         end
@@ -167,9 +172,9 @@ local function greet(name, target)
         return nil, "the position has changed"
     end
 
-    epochs[name] = known[1]
+    greeted[name] = { epoch = known[1], connection = connection }
 
-    return known[1]
+    return greeted[name]
 end
 
 
@@ -177,23 +182,24 @@ end
 
 local function undeploy(name, url, member)
     local target = parse(url)
-    local epoch, err = epochs[name]
+    local known, err = greeted[name]
 
-    if not epoch then
-        epoch, err = greet(name, target)
-        if not epoch then
+    if not known then
+        known, err = greet(name, target)
+        if not known then
             return nil, err
         end
     end
 
     local reply
     reply, err = run(target, scripts.undeploy, target.prefix .. ":undeployments",
-                     target.prefix, member)
+                     target.prefix, known.connection, member)
     if not reply then
         return nil, err
     end
 
-    return reply[2], epoch .. ":" .. reply[1]
+    -- after the number of calls, the last id
+    return reply[2], known.epoch .. reply[1]:match(":.*")
 end
 
 

@@ -37,21 +37,24 @@ function again (...args) {
   return registry.cred_again(PREFIX + ':positions', PREFIX, ...args)
 }
 
-// Compares what the environment remembers with what the registry knows, as the
-// module does for each connection
+// Compares what the environment remembers with what the registry knows, and has
+// it count calls, as the module does for each connection
 
 async function greet (name, env) {
   const [known, id, more] = await again(name, 'ask')
-  const [has, ...is] = await env.redis.cred_stream(env.stream, env.prefix, id)
+  const connection = env.prefix + ':connection:' + crypto.randomBytes(8).toString('hex')
+  const [has, last, runId] = await env.redis.cred_stream(env.stream, env.prefix, id,
+    connection, crypto.randomInt(1, 2 ** 30))
 
   let epoch = known
   let what = has === 0 ? 'lost' : more === 'more' ? 'more' : 'admit'
   do {
-    [what, epoch] = await again(name, what, epoch, ...is)
+    [what, epoch] = await again(name, what, epoch, last, runId)
   } while (what === 'more')
 
   if (what !== 'admitted') throw new Error('the position has changed')
 
+  env.connection = connection
   env.epoch = epoch
 }
 
@@ -59,7 +62,7 @@ function environment (url) {
   let env = environments.get(url)
   if (!env) {
     const [, host, port, prefix] = /^redis:\/\/([^:/]+):(\d+)\?prefix=(.+)$/.exec(url)
-    env = { redis: connect(host, Number(port)), prefix, stream: prefix + ':undeployments', epoch: null }
+    env = { redis: connect(host, Number(port)), prefix, stream: prefix + ':undeployments', connection: null, epoch: null }
     environments.set(url, env)
   }
   return env
@@ -70,8 +73,10 @@ function environment (url) {
 async function undeploy (name, env, member) {
   try {
     if (env.epoch === null) await greet(name, env)
-    const [progress, state] = await env.redis.cred_undeploy(env.stream, env.prefix, member)
-    return [state, '', env.epoch + ':' + progress]
+    const [progress, state] = await env.redis.cred_undeploy(env.stream, env.prefix,
+      env.connection, member)
+    // after the number of calls, the last id
+    return [state, '', env.epoch + progress.slice(progress.indexOf(':'))]
   } catch (err) {
     return ['pending', err.message, '']
   }
