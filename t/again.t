@@ -302,3 +302,170 @@ redis('registry', 'HSET', '{cred}:environments', 'staging',
       redis_url('staging'));
 ok(settled(), 'corrected');
 is(deployed('staging', 'api-user'), '', 'and undeployed');
+
+
+
+=== TEST 13: replaced by a copy that lacks just the last one, on a live connection
+--- script
+credential([qw(u0 u1 u2)]);
+my %operation = del_all('u0');
+redis('staging', 'EVAL', q{
+    for _, key in ipairs(redis.call('KEYS', '*')) do
+        redis.call('COPY', key, key, 'DB', 1)
+    end
+}, 0);
+%operation = (%operation, del_all('u1'));
+redis('staging', 'SWAPDB', 0, 1);
+is(deployed('staging', 'u1'), 'u1', 'it is there again');
+answer_is(del('u2'), 'the next one notices it',
+          pending(production => undef, staging => 'refused'));
+ok(gone('staging', qw(u1 u2)), 'both are undeployed');
+ok(settled(), 'nothing is open');
+ok(again('staging', $operation{u1}), 'receipt');
+like(error_log_text(), qr/environment has lost its memory.*environment: staging/,
+     'the error log');
+
+
+
+=== TEST 14: emptied under the connections of two workers, copies put back
+--- before
+workers(2);
+--- script
+my @names = map { "u$_" } 1 .. 200;
+my $clients = sub {
+    return redis('staging', 'INFO', 'clients') =~ /^connected_clients:(\d+)/m ? $1 : 0;
+};
+
+credential(\@names);
+my @rest = @names;
+while (@rest > 100 || (@rest && $clients->() < 3)) {
+    http_many(map { del_raw($_, 'Connection: close') } splice @rest, 0, 20);
+}
+is($clients->(), 3, 'both have a connection');
+ok(settled(), 'settled');
+my @done = @names[0 .. $#names - @rest];
+credential([map { "n$_" } 1 .. 20]);
+
+for my $times (1 .. 4) {
+    redis('staging', 'FLUSHALL');
+    credential(\@done, 'staging');
+    my @next = map { 'n' . (5 * ($times - 1) + $_) } 1 .. 5;
+    http_many(map { del_raw($_, 'Connection: close') } @next);
+    ok(gone('staging', @done), "told again $times times");
+    ok(settled(), 'nothing is open');
+    push @done, @next;
+}
+
+redis_kill('staging');
+redis_start('staging');
+credential(\@done, 'staging');
+ok(gone('staging', @done), 'and once more');
+ok(settled(), 'nothing is open');
+--- after
+workers(1);
+
+
+
+=== TEST 15: more environments than a worker has connections
+--- before
+worker_connections(64);
+--- script
+my $url = redis_tcp('staging');
+redis('registry', 'HSET', '{cred}:environments',
+      map { ("e$_" => "$url?prefix=e$_") } 1 .. 100);
+redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'staging');
+redis('registry', 'HSET', '{cred}:positions', map { ("e$_" => '1:5-5:') } 1 .. 100);
+credential([map { "u$_" } 1 .. 60]);
+is(join(' ', map { del("u$_")->{status} } 1 .. 30), join(' ', (200) x 30),
+   'clients are answered');
+
+# what they have lost is noticed all the same, one after the other
+
+ok(wait_for(sub {
+    my @lost = grep { !/^1:5-5:/ } redis('registry', 'HVALS', '{cred}:positions');
+    return @lost >= 30;
+}, 60), 'environments are compared');
+is(join(' ', map { del("u$_")->{status} } 31 .. 60), join(' ', (200) x 30),
+   'meanwhile, too');
+unlike(error_log_text(), qr/worker_connections are not enough/, 'the error log');
+cmp_ok(redis('staging', 'INFO', 'clients') =~ /^connected_clients:(\d+)/m ? $1 : 99,
+       '<', 40, 'there is room for clients');
+--- after
+worker_connections(1024);
+
+
+
+=== TEST 16: one that never counts what it has done
+--- before
+my $reply = sub {
+    my @members = @_[6 .. $#_];
+    return '*' . (1 + @members) . "\r\n\$5\r\n9:1-1\r\n"
+           . "\$10\r\nundeployed\r\n" x @members;
+};
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
+--- script
+my $port = $ENV{TEST_NGINX_FAKE};
+my $count = sub { my ($regex) = @_; scalar grep { /$regex/ } fake_log($port) };
+my @names = map { "u$_" } 1 .. 50;
+redis('registry', 'HSET', '{cred}:environments', 'staging',
+      "redis://127.0.0.1:$port");
+credential(\@names);
+http_many(map { del_raw($_, 'Connection: close') } @names);
+ok(wait_for(sub { error_log_text() =~ /loses its memory again and again/ }),
+   'it is said');
+
+# the others are not kept from their work
+
+credential([map { "n$_" } 1 .. 50], qw(registry production));
+for my $n (1 .. 50) {
+    like(del("n$n")->{body}, qr/"production","success":true/, "n$n: elsewhere");
+    select undef, undef, undef, 0.05;
+}
+
+cmp_ok($count->(qr/^\(connected\)/), '<', 20, 'few connections');
+cmp_ok($count->(qr/apinizer:MyProject/), '<', 40, 'few attempts');
+is(scalar(() = error_log_text() =~ /loses its memory again and again/g), 1, 'once');
+redis('registry', 'HSET', '{cred}:environments', 'staging', redis_url('staging'));
+ok(settled(), 'set right, it is told of all');
+is(deployed('staging', @names), '', 'undeployed');
+
+
+
+=== TEST 17: twenty environments are told at once, others are not kept waiting
+--- script
+my $url = redis_tcp('staging');
+my @environments = map { "e$_" } 1 .. 20;
+my @names = map { "u$_" } 1 .. 100;
+redis('registry', 'HSET', '{cred}:environments',
+      map { ($_ => "$url?prefix=$_") } @environments);
+redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', @environments);
+redis('registry', 'HSET', '{cred}:apinizer:scope:Other', 'a', 'b');
+redis('registry', 'HSET', '{cred}:apinizer:members:Other', 'alice', 'manage');
+redis('registry', 'SADD', '{cred}:apinizer:environments:Other', 'production');
+for my $name (qw(registry production)) {
+    redis($name, 'HSET', "{cred}:apinizer:credential:Other:n$_", 'owner', 'alice')
+        for 1 .. 100;
+}
+
+credential(\@names, 'registry');
+http_many(map { del_raw($_, 'Connection: close') } splice @names, 0, 25) while @names;
+ok(settled(), 'settled');
+redis_kill('staging');
+redis_start('staging');
+
+my $n = 0;
+my $told = sub {
+    return !grep { redis('staging', 'XLEN', "$_:undeployments") < 100 } @environments;
+};
+
+until ($n == 100 || ($n > 20 && $told->())) {
+    my $answer = del('n' . ++$n, project => 'Other');
+    my ($status, $headers, $body) = deleted('production');
+    is($answer->{body}, $body, "n$n is deleted while they are told") or last;
+}
+
+ok(wait_for($told, 30), 'all are told');
+ok(wait_for(\&settled, 20), 'nothing is open');
+is(redis('registry', 'HLEN', '{cred}:again'), 0, 'nothing is left to tell');
+like(error_log_text(), qr/environment is told 100 undeployments again.*environment: e$_\b/,
+     "$_ is told") for @environments;

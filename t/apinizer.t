@@ -309,7 +309,11 @@ answer_is(del(undef, path => '/apiops/projects/MyProject/credentials/b/?x=/'),
 redis('registry', 'HSET', '{cred}:environments', $_, 'nonsense')
     for 'z', '%,';
 credential(['one', 'two']);
-redis($_, 'FLUSHALL') for qw(production staging);
+redis($_, 'EVAL', q{
+    for _, key in ipairs(redis.call('KEYS', '{cred}:apinizer:*')) do
+        redis.call('DEL', key)
+    end
+}, 0) for qw(production staging);
 credential('two', qw(production staging));
 redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:two',
       'revision', 2);

@@ -719,3 +719,70 @@ like(receipt(8), qr/"undeployed"/, 'the receipt is written');
 
 redis('staging', 'DEL', 'p:pending:e');
 is(acknowledge([$_, '']), '(nil)', "\"$_\"") for '', 'x', ':::::', 'a:b:c:d:';
+
+
+
+=== TEST 13: operations keep their place while an environment is told again
+--- script
+my $now = time;
+my $score = sub { ($now - 7 * 86400) * 1000 + $_[0] };
+my $claim = sub { script('claim', 'staging', 'audit', 4000, 256, 0) };
+
+redis('staging', 'HSET', 'p:environments', $_, 'unix:/x') for qw(e other);
+operations($_, $_, score => $score->($_ - 1000)) for 1 .. 60;
+set_position('1:1700000000000-1:abc');
+again('lost', '1', '0-0', 'abc');
+is(again('more', '2', '0-0', 'abc')->[2], 50, 'some are told');
+
+# they have been kept for 7 days now, and a probe of another worker comes
+
+$claim->();
+is(redis('staging', 'ZSCORE', 'p:operations', operation($_)), $score->($_ - 1000),
+   "$_ has not moved") for 1, 60;
+is_deeply(again('more', '2', '0-0', 'abc'), ['admitted', '2', 10], 'all the others');
+
+$claim->();
+cmp_ok(redis('staging', 'ZSCORE', 'p:operations', operation($_)), '>',
+       $score->(86000000), "$_ is looked at in a day again") for 1, 60;
+
+# names that are not registered any more do not stop it for ever
+
+redis('staging', 'HSET', 'p:again', 'gone', '+inf 0');
+operations(61, 61, score => 1);
+redis('staging', 'DEL', 'p:operation:' . operation(61));
+$claim->();
+is(redis('staging', 'HLEN', 'p:again'), 0, 'it is forgotten');
+is(redis('staging', 'ZSCORE', 'p:operations', operation(61)), '(nil)', 'trimmed');
+
+
+
+=== TEST 14: what is sent twice deletes once, in whatever order it comes
+--- script
+my $key = 'p:apinizer:credential:MyProject:u';
+my $delete = sub {
+    my ($n, $how) = @_;
+    my $answer = script('delete', 'staging', 'audit', 4000, 'apinizer', 1, 0, '', 0,
+                        (time + 60) . '000', operation($n), sha256('secret'), '',
+                        'MyProject', 'u', '127.0.0.1', $how);
+    return join ' ', map { $_ // '' } @$answer[1, 4];
+};
+
+redis('staging', 'HSET', 'p:environments', 'e', 'unix:/x');
+redis('staging', 'HSET', 'p:apinizer:token:' . sha256('secret'), 'subject', 'alice');
+redis('staging', 'HSET', 'p:apinizer:scope:MyProject', 'a', 'b');
+redis('staging', 'HSET', 'p:apinizer:members:MyProject', 'alice', 'manage');
+
+my $create = sub { redis('staging', 'HSET', $key, 'owner', 'alice', 'revision', $_[0]) };
+my $member = sub { "apinizer:MyProject:u:$_[0]:" . operation($_[1]) };
+
+$create->(1);
+is($delete->(1, 'again'), 'deleted ' . $member->(1, 1), 'the second comes first');
+$create->(2);
+is($delete->(1, 'all'), 'deleted ' . $member->(1, 1), 'then the first');
+is(redis('staging', 'HGET', $key, 'revision'), 2, 'what was created since is there');
+is(redis('staging', 'ZRANGE', 'p:pending:e', 0, -1), $member->(1, 1), 'nothing new');
+is(redis('staging', 'XLEN', 'p:audit'), 1, 'audited once');
+is($delete->(2, 'all'), 'deleted ' . $member->(2, 2), 'another delete');
+is($delete->(2, 'again'), 'deleted ' . $member->(2, 2), 'and the second of it');
+is(redis('staging', 'HGET', 'p:operation:' . operation(2), 'previous'), operation(1),
+   'after that');

@@ -14,7 +14,7 @@ local P, lease, most, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
                              tonumber(ARGV[4])
 local FIRST, STRIDE = 5, 2
 
-local NAME_LENGTH, URL_LENGTH = 4096, 4096
+local URL_LENGTH = 4096
 local OPERATIONS, KEPT = 200, 604800000
 
 local call = redis.call
@@ -188,7 +188,7 @@ for i = 1, #names do
     if #claims >= 3000 or bytes < 0 then
         break
     end
-    if #name <= NAME_LENGTH then
+    if #name <= bytes then
         bytes = bytes - #name - (url and #url or 0)
         visit(name, url)
     end
