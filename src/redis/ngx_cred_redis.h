@@ -280,9 +280,9 @@ ngx_uint_t ngx_cred_redis_down(ngx_cred_redis_t *redis);
  *                               itself, after the handlers of its commands.
  *
  * All of it, with connecting, may take conf->connect_timeout.
- * ngx_cred_redis_patience() gives it as long again from now on; since nobody
- * can say how long it takes, the commands that wait end with
- * NGX_CRED_REDIS_UNREACHABLE and "reason", and so do others until it is over.
+ * ngx_cred_redis_patience() gives it as long again from now on; but commands do
+ * not wait longer for it: they end with NGX_CRED_REDIS_UNREACHABLE and "reason"
+ * then, and so do others until it is over.
  * These three do nothing when there is no greeting under way, and may be called
  * from any handler.
  */

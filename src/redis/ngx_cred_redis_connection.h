@@ -103,6 +103,7 @@ struct ngx_cred_redis_s {
                                                   commands, the last time */
     unsigned                   answered:1;     /* a command, since ready */
     unsigned                   busy:1;         /* within its handlers */
+    ngx_msec_t                 greeted_at;
     ngx_uint_t                 refusal;        /* status of commands that are
                                                   refused while it is down */
 

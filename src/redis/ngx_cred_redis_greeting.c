@@ -18,6 +18,7 @@ void
 ngx_cred_redis_greet(ngx_cred_redis_t *redis)
 {
     redis->state = NGX_CRED_REDIS_GREETING;
+    redis->greeted_at = ngx_current_msec;
     redis->log.action = "greeting";
 
     redis->conf.greet(redis, redis->conf.data);
@@ -120,7 +121,9 @@ ngx_cred_redis_patience(ngx_cred_redis_t *redis, const char *reason)
 
     ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
 
-    ngx_cred_redis_refuse(redis, reason);
+    if (ngx_current_msec - redis->greeted_at >= redis->conf.connect_timeout) {
+        ngx_cred_redis_refuse(redis, reason);
+    }
 }
 
 
