@@ -99,4 +99,4 @@ is_fault('unreachable', sdk('alice', 'AK2'), 'ServerResponseException', 500,
 
 redis_start('registry');
 --- redis_check
-production: KEYS * => {cred}:iam:tombstone:domain-1:AK1 {cred}:undeployments
+production: KEYS * =~ ^\{cred\}:connection:\w+ \{cred\}:iam:tombstone:domain-1:AK1 \{cred\}:undeployments$
