@@ -261,6 +261,10 @@ redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:newer',
 my $operation = operation(del('newer'));
 $said->('pending and superseded', qr/"newer": deleted, operation $operation, /
         . qr/pending in no\?ne, z, superseded in staging, client/);
+credential('away', 'registry', 'production');
+$operation = operation(del('away'));
+$said->('not deployed', qr/"away": deleted, operation $operation, /
+        . qr/pending in no\?ne, z, not deployed in staging, client/);
 $operation = operation(del('newer'));
 $said->('resumed', qr/"newer": resumed, operation $operation, pending in no/);
 unlike(error_log_text(), qr/api-user": /, 'nothing of what is done everywhere');

@@ -37,7 +37,8 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 
     if (log->log_level < NGX_LOG_INFO
         || (outcome->operation.len
-            && outcome->npending + outcome->nsuperseded == 0))
+            && outcome->npending + outcome->nsuperseded
+               + outcome->nnot_deployed == 0))
     {
         return;
     }
@@ -70,6 +71,8 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
                                     NGX_CRED_PENDING);
         p = ngx_http_cred_log_names(p, last, "superseded in", outcome,
                                     NGX_CRED_SUPERSEDED);
+        p = ngx_http_cred_log_names(p, last, "not deployed in", outcome,
+                                    NGX_CRED_NOT_DEPLOYED);
     }
 
     ngx_log_error(NGX_LOG_INFO, log, 0, "delete: %*s", (size_t) (p - line),
