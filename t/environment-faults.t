@@ -769,7 +769,7 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_connect_timeout  500ms;
 cred_command_timeout  500ms;
 cred_cascade_timeout  2s;
-cred_retry_delay      60s;
+cred_retry_delay      500ms 2s;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
 my ($worker) = nginx_workers();
