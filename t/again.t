@@ -412,7 +412,7 @@ redis('registry', 'HSET', '{cred}:environments', 'staging',
 credential(\@names);
 http_many(map { del_raw($_, 'Connection: close') } @names);
 my $said = sub {
-    return scalar(() = error_log_text() =~ /loses its memory again and again.*:$port\//g);
+    return scalar(() = error_log_text() =~ /\[error\].*loses its memory again and again.*:$port\//g);
 };
 ok(wait_for($said), 'it is said');
 

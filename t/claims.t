@@ -168,7 +168,9 @@ is_deeply($claim->(), {
     'd' => ['', ['a:s:i:0:0']],
     'e' => ['', []],
     'n' x 4096 => ['unix:/n', []],
-}, 'long names are left out, long URLs are none');
+    'n' x 4097 => ['unix:/n', ['a:s:i:0:0']],
+    'm' x 4097 => ['(nil)', []],
+}, 'long URLs are none, long names are some');
 is($claim->('a:%', 'drain', 'd', 'skip')->{'a:%'}[1][0], undef,
    'what is leased is not claimed again');
 
