@@ -39,7 +39,26 @@ my $leased = redis('staging', 'EVAL', q{
 is($leased, $returned, 'leased and returned');
 is($returned, 1000, 'as many as there is room for');
 
-=== TEST 2: settings of where credentials are deleted, not of the level above
+
+
+=== TEST 2: names of any length get their turn
+--- script
+my @names = map { 'n' x $_ } 1, 4096, 4097, 100000, 524288;
+redis('staging', 'HSET', '{cred}:environments', map { ($_ => 'unix:/x') } @names);
+redis('staging', 'SADD', '{cred}:pending', @names);
+redis('staging', 'ZADD', "{cred}:pending:$_", 1, 'a:s:i:0:0') for @names;
+
+ok(wait_for(sub {
+    my $claims = redis('staging', 'EVAL', slurp('src/lua/claim.lua'), 1,
+                       '{cred}:audit', '{cred}', 4000, 256, 0);
+    cmp_ok(length $claims, '<', 800000, 'a reply is not too long');
+    return !grep { redis('staging', 'ZSCORE', "{cred}:pending:$_", 'a:s:i:0:0') == 1 }
+           @names;
+}), 'all are claimed');
+
+
+
+=== TEST 3: settings of where credentials are deleted, not of the level above
 --- http_config
 cred_registry $TEST_NGINX_REGISTRY;
 --- config
@@ -70,7 +89,7 @@ redis('staging', 'DEL', '{cred}:apinizer:credentials:p');
 
 
 
-=== TEST 3: what is not registered is kept for a time, and dropped then
+=== TEST 4: what is not registered is kept for a time, and dropped then
 --- script
 my $script = slurp('src/lua/claim.lua');
 
@@ -122,7 +141,7 @@ is(redis('staging', 'EXISTS', '{cred}:unregistered', '{cred}:pending'), 0,
 
 
 
-=== TEST 4: all that are registered are returned, whatever is pending
+=== TEST 5: all that are registered are returned, whatever is pending
 --- script
 my $script = slurp('src/lua/claim.lua');
 my $sock = redis_connect('staging');
@@ -149,7 +168,9 @@ is_deeply($claim->(), {
     'd' => ['', ['a:s:i:0:0']],
     'e' => ['', []],
     'n' x 4096 => ['unix:/n', []],
-}, 'long names are left out, long URLs are none');
+    'n' x 4097 => ['unix:/n', ['a:s:i:0:0']],
+    'm' x 4097 => ['(nil)', []],
+}, 'long URLs are none, long names are some');
 is($claim->('a:%', 'drain', 'd', 'skip')->{'a:%'}[1][0], undef,
    'what is leased is not claimed again');
 
@@ -180,7 +201,7 @@ ok(wait_for(sub {
 
 
 
-=== TEST 5: the index of operations is trimmed after 7 days
+=== TEST 6: the index of operations is trimmed after 7 days
 --- script
 my $script = slurp('src/lua/claim.lua');
 my $claim = sub {

@@ -769,7 +769,7 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_connect_timeout  500ms;
 cred_command_timeout  500ms;
 cred_cascade_timeout  2s;
-cred_retry_delay      60s;
+cred_retry_delay      500ms 2s;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
 my ($worker) = nginx_workers();
@@ -883,3 +883,17 @@ for my $position ('', 'x', '1:' . '9' x 31 . '-' . '9' x 31 . ':', '1:1:1',
     like(redis('registry', 'HGET', '{cred}:positions', 'staging'),
          qr/^\d+:\d{13}-\d+:\w*$/, 'and known again');
 }
+
+
+
+=== TEST 22: a long name is no reason to forget an environment
+--- script
+my @names = map { $_ x 5000 } 'm', 'n';
+redis('registry', 'DEL', '{cred}:environments');
+register($names[0], redis_url('production'), $names[1], 'unix:/none');
+my $answer = del('api-user');
+is($answer->{headers}{'cred-pending'}, $names[1], 'pending');
+is_gone('production');
+register($names[1], redis_url('staging'));
+ok(settled(), 'it is attempted again');
+is_gone('staging');

@@ -15,8 +15,9 @@ local known, connection, start = ARGV[2], ARGV[3], ARGV[4]
 redis.call('XLEN', KEYS[1])
 
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
+-- what is no id of a stream, no stream has
 local has = known == '' or known == '0-0'
-            or #redis.call('XRANGE', KEYS[1], known, known) == 1
+            or #redis.pcall('XRANGE', KEYS[1], known, known) == 1
 
 -- a user of an ACL may be without the right to ask this
 local server = redis.pcall('INFO', 'server')
