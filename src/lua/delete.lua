@@ -72,16 +72,23 @@ local function refuse(ask, result)
     answer(ask, result)
 end
 
+-- an answer of one word, or of an error
+
+local function fail(n, result)
+    reply[n], reply[n + 1], reply[n + 2], reply[n + 3] = result, '', '', ''
+    reply[n + 4], reply[n + 5], reply[n + 6] = 0, 0, ''
+end
+
 -- Refused tokens, of which those of a client for one credential are audited
--- together, when another one follows or nothing (ask is nil): in a stream of
--- its own, since callers without a token must not be able to push the entries
+-- together, when another one follows or nothing (i is nil): in a stream of
+-- their own, since callers without a token must not be able to push the entries
 -- of the others out
 
-local function unauthorized(ask)
+local function unauthorized(i, n)
     local last = this.refused
 
-    if last and not (ask and last.scope == ask.scope and last.id == ask.id
-                     and last.client == ask.client)
+    if last and not (i and last.scope == ARGV[i + 3] and last.id == ARGV[i + 4]
+                     and last.client == ARGV[i + 5])
     then
         local count = #last > 1 and {'count', #last} or {}
         local done = redis.pcall('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN',
@@ -91,27 +98,26 @@ local function unauthorized(ask)
                                  'result', 'unauthorized', 'operation', '',
                                  unpack(count))
 
-        for _, n in ipairs(type(done) == 'table' and last or {}) do
-            reply[n] = done
+        for _, place in ipairs(type(done) == 'table' and last or {}) do
+            reply[place] = done
         end
         last = nil
     end
 
-    if ask then
-        last = last or {scope = ask.scope, id = ask.id, client = ask.client}
-        last[#last + 1] = ask.answer
+    if i then
+        last = last or {scope = ARGV[i + 3], id = ARGV[i + 4],
+                        client = ARGV[i + 5]}
+        last[#last + 1] = n
         this.refused = last
-        answer(ask, 'unauthorized')
+        fail(n, 'unauthorized')
     end
 end
 
--- checks: each returns the result that it ends with, or nil
-
-local function check_token(ask)
-    local token = this.known[ask.token]
+local function find_token(hash)
+    local token = this.known[hash]
 
     if token == nil then
-        local key = this.own .. ':token:' .. ask.token
+        local key = this.own .. ':token:' .. hash
         token = redis.call('EXISTS', key) == 1
                 and redis.call('HMGET', key, 'subject', 'scope', 'roles',
                                'expires_at', 'enabled')
@@ -122,16 +128,13 @@ local function check_token(ask)
         then
             token = false
         end
-        this.known[ask.token] = token
+        this.known[hash] = token
     end
 
-    if not token or (ask.required ~= '' and ask.required ~= token[1]) then
-        return 'unauthorized'
-    end
-
-    ask.subject, ask.roles = token[1], token[3] or ''
-    ask.scope = ask.scope ~= '' and ask.scope or token[2] or ''
+    return token
 end
+
+-- checks: each returns the result that it ends with, or nil
 
 local function check_scope(ask)
     local owned = ':' .. escape(ask.scope)
@@ -463,11 +466,7 @@ local function check_credential(ask)
     ask.revision = ask.revision or '0'
 end
 
-local function serve(ask)
-    if check_token(ask) then
-        return unauthorized(ask)
-    end
-
+local function decide(ask)
     local refusal = ask.how == 'token' and 'invalid' or check_scope(ask)
     if refusal then
         return refuse(ask, refusal)
@@ -510,34 +509,51 @@ local function serve(ask)
     return delete(ask)
 end
 
-for i = FIRST, #ARGV, STRIDE do
-    local ask = {
-        operation = ARGV[i], token = ARGV[i + 1], required = ARGV[i + 2],
-        scope = ARGV[i + 3], id = ARGV[i + 4], client = ARGV[i + 5],
-        how = ARGV[i + 6], answer = 2 + (i - FIRST) / STRIDE * ANSWER,
-        -- with room for what the checks find, since tables grow slowly
-        subject = nil, roles = nil, owned = nil, right = nil, names = nil,
-        credential = nil, open = nil, owner = nil, revision = nil,
-        unusable = nil, listed = nil, again = nil
-    }
-    local late = now > tonumber(ARGV[8])
-                 and not (ask.how == 'again'
-                          and redis.pcall('EXISTS', this.P .. ':operation:'
-                                                    .. ask.operation) == 1)
-    local ok, failure = true, 'late'
+-- Returns the word or the error that it failed with.  A refused token is to be
+-- cheap: what is asked becomes a table only after that
 
-    if not late then
-        ok, failure = pcall(serve, ask)
+local function serve(i, n)
+    local token, required = find_token(ARGV[i + 1]), ARGV[i + 2]
+
+    if not token or (required ~= '' and required ~= token[1]) then
+        return unauthorized(i, n)
     end
+
+    local scope = ARGV[i + 3]
+    local ask = {
+        answer = n, operation = ARGV[i], id = ARGV[i + 4],
+        scope = scope ~= '' and scope or token[2] or '',
+        client = ARGV[i + 5], how = ARGV[i + 6],
+        subject = token[1], roles = token[3] or '',
+        -- with room for what the checks find, since tables grow slowly
+        owned = nil, right = nil, names = nil, credential = nil, open = nil,
+        owner = nil, revision = nil, unusable = nil
+    }
+    local failure = decide(ask)
+
     if failure == 'full' and ask.counted then
         redis.pcall('DECR', ask.counted)
+    end
+    return failure
+end
+
+local deadline = tonumber(ARGV[8])
+
+for i = FIRST, #ARGV, STRIDE do
+    local n = 2 + (i - FIRST) / STRIDE * ANSWER
+    local ok, failure = true, 'late'
+
+    if now <= deadline
+       or (ARGV[i + 6] == 'again'
+           and redis.pcall('EXISTS', this.P .. ':operation:' .. ARGV[i]) == 1)
+    then
+        ok, failure = pcall(serve, i, n)
     end
     if not ok then
         failure = type(failure) == 'table' and failure or {err = failure}
     end
     if failure then
-        ask.rate = nil
-        answer(ask, failure)
+        fail(n, failure)
     end
 end
 
