@@ -83,7 +83,7 @@ request_identify(request_t *rq)
     ngx_int_t           rc;
     ngx_cred_params_t  *params;
 
-    static const char  *checks[] = { "all", "absent", "token" };
+    static const char  *checks[] = { "all", "absent", "nowhere", "token" };
 
     params = &rq->params;
 
