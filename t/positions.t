@@ -113,7 +113,7 @@ sub due {
     my ($n, $environment) = @_;
     my $score = redis('staging', 'ZSCORE', 'p:pending:' . ($environment // 'e'),
                       member($n));
-    return $score eq '(nil)' ? 'gone' : $score > (time + 1) * 1000 ? 'later' : 'now';
+    return $score eq '(nil)' ? 'gone' : $score > (time + 5) * 1000 ? 'later' : 'now';
 }
 
 run_tests();
