@@ -639,7 +639,26 @@ redis('staging', 'CONFIG', 'SET', 'maxmemory', 0);
 
 
 
-=== TEST 12: operations are closed
+=== TEST 12: what cannot be made pending again is not taken for told
+--- script
+operations(1, 3);
+set_position('1:1700000000000-1:ab');
+is(again('lost', 1, '0-0', 'ab')->[0], 'more', 'lost');
+redis('staging', 'SET', 'p:pending:e', 'no zset');
+like(again('more', 2, '0-0', 'ab'), qr/WRONGTYPE/, 'a key of another type');
+is(redis('staging', 'HEXISTS', 'p:again', 'e'), 1, 'it is to be told still');
+is(position(), '2:1700000000000-1:ab', 'and known as lost');
+redis('staging', 'DEL', 'p:pending:e');
+
+redis('staging', 'CONFIG', 'SET', 'maxmemory', 1);
+like(again('more', 2, '0-0', 'ab'), qr/OOM/, 'no memory');
+redis('staging', 'CONFIG', 'SET', 'maxmemory', 0);
+is_deeply(again('more', 2, '0-0', 'ab'), ['admitted', 2, 3], 'all at last');
+is(redis('staging', 'ZCARD', 'p:pending:e'), 3, 'pending');
+
+
+
+=== TEST 13: operations are closed
 --- script
 my $audit = sub {
     my (undef, %entry) = redis('staging', 'XREVRANGE', 'p:audit', '+', '-',
@@ -723,7 +742,7 @@ is(acknowledge([$_, '']), '(nil)', "\"$_\"") for '', 'x', ':::::', 'a:b:c:d:';
 
 
 
-=== TEST 13: operations keep their place while an environment is told again
+=== TEST 14: operations keep their place while an environment is told again
 --- script
 my $now = time;
 my $score = sub { ($now - 7 * 86400) * 1000 + $_[0] };
@@ -757,7 +776,7 @@ is(redis('staging', 'ZSCORE', 'p:operations', operation(61)), '(nil)', 'trimmed'
 
 
 
-=== TEST 14: what is sent twice deletes once, in whatever order it comes
+=== TEST 15: what is sent twice deletes once, in whatever order it comes
 --- script
 my $key = 'p:apinizer:credential:MyProject:u';
 my $delete = sub {

@@ -34,6 +34,7 @@
 #define NGX_CRED_TELLING_PAUSE    100 /* between signs of patience, in ms */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
 #define NGX_CRED_LOST_PAUSE       10  /* between losses of memory, in seconds */
+#define NGX_CRED_LOST_LOGGED      60  /* and between lines that say so */
 
 
 typedef struct {
@@ -71,6 +72,7 @@ typedef struct {
                                                 it is not what it should be */
     time_t                       greeted;
     time_t                       told_at;
+    time_t                       logged_at;
     ngx_uint_t                   told;
     unsigned                     asking:1;
     unsigned                     looking:1;
@@ -619,7 +621,11 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
 
     has = elts[0]->integer && !env->lost;
 
-    if (!has && !env->more) {
+    if (!has && !env->more
+        && ngx_time() - env->logged_at >= NGX_CRED_LOST_LOGGED)
+    {
+        env->logged_at = ngx_time();
+
         ngx_log_error(NGX_LOG_WARN, ngx_cred_redis_log(env->redis), 0,
                       "environment has lost its memory of undeployments");
     }

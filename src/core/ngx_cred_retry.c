@@ -534,7 +534,7 @@ ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
     environment->down = 0;
 
     if (dropped) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "environment: %V: not registered for long, "
                       "%ui pending undeployments are dropped",
                       ngx_cred_retry_name(environment), dropped);

@@ -75,11 +75,13 @@ end
 local function reopened(names, revision, api, receipt)
     local ok, is = pcall(cjson.decode, receipt or '')
     local credential = P .. ':' .. api .. ':credential' .. names
+    local now = redis.pcall('HGET', credential, 'revision')
+
+    now = type(now) == 'string' and now or nil
 
     if not ok or type(is) ~= 'table' or is.state == 'pending'
        or is.state == 'unregistered'
-       or (call('EXISTS', credential) == 1
-           and not newer(call('HGET', credential, 'revision'), revision))
+       or (call('EXISTS', credential) == 1 and not newer(now, revision))
     then
         return
     end
@@ -93,8 +95,8 @@ end
 local function tell(operation)
     local key, field = P .. ':operation:' .. operation,
                        'environment:' .. environment
-    local is = call('HMGET', key, 'api', 'scope', 'id', 'revision', 'pending',
-                    field)
+    local is = redis.pcall('HMGET', key, 'api', 'scope', 'id', 'revision',
+                           'pending', field)
     local api, revision, count, receipt = is[1], is[4], is[5], is[6]
 
     if not (api and is[2] and is[3] and revision and receipt) then
@@ -127,16 +129,16 @@ local function batch(cursor)
     local found = call('ZREVRANGEBYSCORE', P .. ':operations', score, '-inf',
                        'WITHSCORES', 'LIMIT', offset, BATCH)
     local told, last = 0, found[#found]
+
+    if last then
+        call('SADD', P .. ':pending', environment)
+    end
+
     local same = last == score and tonumber(offset) or 0
 
     for i = 1, #found, 2 do
-        local ok, n = pcall(tell, found[i])
-        told = told + (ok and n or 0)
+        told = told + tell(found[i])
         same = same + (found[i + 1] == last and 1 or 0)
-    end
-
-    if told > 0 then
-        call('SADD', P .. ':pending', environment)
     end
 
     return told, #found == 2 * BATCH and last .. ' ' .. same or nil

@@ -326,13 +326,18 @@ local function concern(owned)
 
     for _, name in ipairs(only) do
         wanted[name] = true
+        -- one that is not registered, or not yet again, is pending
+        if redis.call('HEXISTS', this.P .. ':environments', name) == 0 then
+            all[#all + 1], all[#all + 2] = name, false
+        end
     end
 
     for i = 1, #all, 2 do
         local name, url = all[i], all[i + 1]
         if not wanted or wanted[name] then
+            local state = url and 'claimed' or 'pending'
             -- one that is too long must not fill the reply; it is none
-            url = #url <= 4096 and url or ''
+            url = url and #url <= 4096 and url or ''
             local n, f = 3 * count, 2 * count
             count, size = count + 1, size + #name + #url
             names[count] = name
@@ -340,7 +345,7 @@ local function concern(owned)
             fields[f + 1] = 'environment:' .. name
             fields[f + 2] = '{"state":"pending","attempts":0}'
             cascade[n + 1], cascade[n + 2] = name, url
-            cascade[n + 3] = 'claimed'
+            cascade[n + 3] = state
         end
     end
 

@@ -97,6 +97,7 @@ struct ngx_cred_redis_s {
     size_t                     error_len;
 
     uint32_t                   refused;        /* hash of the last error */
+    time_t                     refused_at;     /* when it was told */
 
     unsigned                   down:1;         /* and it was logged */
     unsigned                   doubtful:1;     /* was good until it got

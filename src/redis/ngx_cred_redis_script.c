@@ -16,6 +16,9 @@
 #define NGX_CRED_REDIS_FIXED  3          /* EVALSHA, name, number of keys */
 #define NGX_CRED_REDIS_FULL   32         /* commands that leave at once */
 
+/* how often the same error is told, in seconds */
+#define NGX_CRED_REDIS_REFUSED_TIME  60
+
 
 static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis,
     ngx_queue_t *waiting);
@@ -263,7 +266,7 @@ ngx_cred_redis_take(ngx_queue_t *dst, ngx_queue_t *src, ngx_uint_t n)
 ngx_int_t
 ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 {
-    ngx_uint_t                 i, n, common, refused;
+    ngx_uint_t                 i, n, common;
     ngx_queue_t                call, *q;
     ngx_cred_redis_reply_t    *own, slice;
     ngx_cred_redis_command_t  *first, *command;
@@ -295,8 +298,6 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
     common = ngx_cred_redis_common(first->script, reply, n);
 
-    refused = 0;
-
     redis->ncommands -= n;
     redis->nclosing -= first->closing ? n : 0;
 
@@ -314,7 +315,6 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
         if (own->type == NGX_CRED_REDIS_ERROR) {
             ngx_cred_redis_refused(redis, &own->str);
-            refused = 1;
 
             command->status = NGX_CRED_REDIS_REFUSED;
             command->error = own->str;
@@ -325,10 +325,6 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
         command->status = NGX_CRED_REDIS_OK;
         command->handler(command, own);
-    }
-
-    if (!refused) {
-        redis->refused = 0;
     }
 
     return NGX_OK;
@@ -445,11 +441,17 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
 
     hash = ngx_crc32_short(code.data, code.len) | 1;
 
-    level = (hash == redis->refused) ? NGX_LOG_INFO : NGX_LOG_ERR;
+    level = NGX_LOG_INFO;
+
+    if (hash != redis->refused
+        || ngx_time() - redis->refused_at >= NGX_CRED_REDIS_REFUSED_TIME)
+    {
+        level = NGX_LOG_ERR;
+        redis->refused = hash;
+        redis->refused_at = ngx_time();
+    }
 
     ngx_log_error(level, &redis->log, 0, "redis refused a command: %V", error);
-
-    redis->refused = hash;
 }
 
 
