@@ -305,8 +305,8 @@ for my $id (qw(x y z)) {
         [apinizer("no$id"), 'not_found', failure(400, "no$id")],
         [apinizer($id, 'MyProject', 'STRANGER'), 'scope_not_found',
          failure(404, 'MyProject')],
-        [apinizer($id, 'Third'), 'deleted', deleted()],
-        [apinizer($id, 'Third'), 'not_found', failure(400, $id)],
+        [apinizer($id, 'Third'), 'deleted', pending(nowhere => 'unreachable')],
+        [apinizer($id, 'Third'), 'resumed', pending(nowhere => 'unreachable')],
         [apinizer($id, 'Second', 'OLD'), 'unauthorized', failure(401)],
         [apinizer($long), 'not_found', failure(400, $long)],
         [apinizer($id, 'Third', 'VIEWER'), 'scope_not_found',
@@ -328,10 +328,12 @@ for (0 .. $#answers) {
 is(results(), join(' ', 'deleted', grep { $_ ne 'unauthorized' }
                    map { $_->[0] } @wanted), 'the audit');
 is(redis('registry', 'XLEN', '{cred}:audit:unauthorized'), 6, 'unauthorized');
+redis('registry', 'HSET', '{cred}:environments', 'nowhere',
+      redis_url('staging'));
 ok(settled(), 'settled');
 is(operations(), 10, 'an operation for each delete');
 is(entries('production'), 4, 'production');
-is(entries('staging'), 7, 'staging');
+is(entries('staging'), 10, 'staging');
 
 
 
