@@ -48,6 +48,13 @@ sub slow_answer {
     return 1;
 }
 
+# what a pause of writes would hold up is done
+
+sub greeted {
+    wait_for(sub { redis('registry', 'HLEN', '{cred}:positions') == 2 })
+        or die 'not greeted';
+}
+
 # each of them was deleted and undeployed, once
 
 sub once {
@@ -250,6 +257,7 @@ once('api-user', 1 .. 3);
 --- script
 my %args = (1 => '', 2 => 'Content-Length: 50');
 credential([1 .. 2]);
+greeted();
 redis($_, 'CLIENT', 'PAUSE', 60000, 'WRITE') for qw(production staging);
 my @socks = map { http_open() } 1 .. 2;
 print { $socks[0] } del_raw(1);
@@ -269,6 +277,7 @@ once(1 .. 2);
 listen $TEST_NGINX_H2_PORT http2;
 location /apiops/ { cred_delete apinizer; }
 --- script
+greeted();
 redis($_, 'CLIENT', 'PAUSE', 60000, 'WRITE') for qw(production staging);
 my $url = "http://127.0.0.1:$ENV{TEST_NGINX_H2_PORT}" . path();
 system("nghttp -t1 -H':method: DELETE' -H'Authorization: Bearer TOKEN' $url"

@@ -289,7 +289,7 @@ pend('staging', 100_000);
 redis_kill('staging');
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  300ms;
+cred_connect_timeout  5s;
 cred_command_timeout  2s;
 cred_retry_delay      1s 1h;
 --- script

@@ -358,6 +358,7 @@ ngx_cred_environment_ask(ngx_cred_environment_t *env, const char *what)
         *arg++ = env->epoch.str;
         *arg++ = env->last_id.str;
         *arg++ = env->run_id.str;
+        *arg++ = env->id.str;
     }
 
     env->ask.script = &ngx_cred_again_script;

@@ -47,9 +47,9 @@
 
 #define NGX_CRED_ACKNOWLEDGE_ARGS    6
 
-/* environment, what to do, epoch, id, run id */
+/* environment, what to do, epoch, last id, run id, known id */
 
-#define NGX_CRED_AGAIN_ARGS          5
+#define NGX_CRED_AGAIN_ARGS          6
 
 /* known id, key of the connection, number to count from */
 

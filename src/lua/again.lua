@@ -9,14 +9,15 @@
 -- KEYS[1]  P:positions
 -- ARGV     prefix, environment and what to do: "ask", "admit" (it has what is
 --          known here), "lost" (it has not) or "more" (of what was lost); but
---          for "ask" then the epoch, and what stream.lua returned: last id and
---          run id
+--          for "ask" then the epoch, what stream.lua returned: last id and run
+--          id, and the id that it has looked for
 -- returns  for "ask" the epoch, the id of the last known entry or "", "more" or
 --          "" (nothing is to be told), and the run id of this Redis or "";
 --          otherwise "admitted", "more" or "changed" (ask again), the epoch,
 --          and how many were told
 
 local P, environment, what = ARGV[1], ARGV[2], ARGV[3]
+local looked_for = ARGV[7]
 local call = redis.call
 local positions, cursors = KEYS[1], P .. ':again'
 
@@ -186,6 +187,10 @@ local function admit(is, known)
         next_epoch(is)
         write(is)
     elseif known.run_id ~= is.run_id then
+        -- what was acknowledged meanwhile may be what this run has lost
+        if known.id ~= looked_for then
+            return {'changed', is.epoch, 0}
+        end
         next_epoch(is)
         write({epoch = is.epoch, id = known.id, run_id = is.run_id})
     end

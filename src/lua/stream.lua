@@ -24,8 +24,10 @@ local server = redis.pcall('INFO', 'server')
 local run_id = type(server) == 'string'
                and string.match(server, 'run_id:(%x+)') or ''
 
--- without memory it is counted from nothing
-local set = redis.pcall('SETEX', connection, '604800', start)
+-- without memory it is counted from what is there, or from nothing
+if not redis.pcall('SETEX', connection, '604800', start).ok then
+    local count = redis.pcall('GET', connection)
+    start = type(count) == 'string' and count or '0'
+end
 
-return {has and 1 or 0, last and last[1] or '0-0', run_id,
-        set.ok and start or '0'}
+return {has and 1 or 0, last and last[1] or '0-0', run_id, start}
