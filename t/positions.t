@@ -661,7 +661,18 @@ is_deeply(again('admit', 1, "$at-2", 'cd', "$at-2"), ['admitted', 2, 0],
 
 
 
-=== TEST 13: what cannot be made pending again is not taken for told
+=== TEST 13: an environment without memory counts on from what is there
+--- script
+redis('production', 'SET', 'p:connection:a', 5);
+redis('production', 'CONFIG', 'SET', 'maxmemory', 1);
+is(stream('')->[3], '5', 'what was counted');
+is(stream('', 'p:connection:b')->[3], '0', 'or nothing');
+redis('production', 'CONFIG', 'SET', 'maxmemory', 0);
+is(stream('')->[3], '7', 'with memory it begins anew');
+
+
+
+=== TEST 14: what cannot be made pending again is not taken for told
 --- script
 operations(1, 3);
 set_position('1:1700000000000-1:ab');
@@ -680,7 +691,7 @@ is(redis('staging', 'ZCARD', 'p:pending:e'), 3, 'pending');
 
 
 
-=== TEST 14: operations are closed
+=== TEST 15: operations are closed
 --- script
 my $audit = sub {
     my (undef, %entry) = redis('staging', 'XREVRANGE', 'p:audit', '+', '-',
@@ -764,7 +775,7 @@ is(acknowledge([$_, '']), '(nil)', "\"$_\"") for '', 'x', ':::::', 'a:b:c:d:';
 
 
 
-=== TEST 15: operations keep their place while an environment is told again
+=== TEST 16: operations keep their place while an environment is told again
 --- script
 my $now = time;
 my $score = sub { ($now - 7 * 86400) * 1000 + $_[0] };
@@ -798,7 +809,7 @@ is(redis('staging', 'ZSCORE', 'p:operations', operation(61)), '(nil)', 'trimmed'
 
 
 
-=== TEST 16: what is sent twice deletes once, in whatever order it comes
+=== TEST 17: what is sent twice deletes once, in whatever order it comes
 --- script
 my $key = 'p:apinizer:credential:MyProject:u';
 my $delete = sub {
