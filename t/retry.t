@@ -169,6 +169,8 @@ ok(keys %next >= 3, 'some were seen');
 === TEST 4: an environment that is no longer registered
 --- http_config
 cred_registry            $TEST_NGINX_REGISTRY;
+cred_connect_timeout     5s;
+cred_command_timeout     5s;
 cred_retry_delay         100ms 1h;
 cred_unregistered_delay  100ms;
 --- before
@@ -195,6 +197,11 @@ EXISTS {cred}:pending:staging {cred}:open:apinizer:MyProject:api-user => 0
 
 
 === TEST 5: renamed, and registered again under its name
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  5s;
+cred_command_timeout  5s;
+cred_retry_delay      100ms 400ms;
 --- before
 redis_kill('staging');
 --- script
@@ -224,6 +231,11 @@ EXISTS {cred}:unregistered => 0
 
 
 === TEST 6: one bad row does not keep the others
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  5s;
+cred_command_timeout  5s;
+cred_retry_delay      100ms 400ms;
 --- registry
 HSET {cred}:environments eu redis://127.0.0.1:1
 --- before
