@@ -33,8 +33,8 @@
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
 #define NGX_CRED_TELLING_PAUSE    100 /* between signs of patience, in ms */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
-#define NGX_CRED_LOST_PAUSE       10  /* between losses of memory, in seconds */
-#define NGX_CRED_LOST_LOGGED      60  /* and between lines that say so */
+#define NGX_CRED_LOST_PAUSE       10000  /* between losses of memory, in ms */
+#define NGX_CRED_LOST_LOGGED      60000  /* and between lines that say so */
 
 
 typedef struct {
@@ -70,9 +70,9 @@ typedef struct {
     ngx_str_t                    connection; /* the key that counts */
     ngx_int_t                    count;      /* of the last call; NGX_ERROR:
                                                 it is not what it should be */
-    time_t                       greeted;
-    time_t                       told_at;
-    time_t                       logged_at;
+    ngx_msec_t                   greeted_at; /* 0: never, as below */
+    ngx_msec_t                   told_at;
+    ngx_msec_t                   logged_at;
     ngx_uint_t                   told;
     unsigned                     asking:1;
     unsigned                     looking:1;
@@ -179,13 +179,13 @@ ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
 
 
 void
-ngx_cred_environment_refresh(ngx_cred_redis_t *redis, time_t after)
+ngx_cred_environment_refresh(ngx_cred_redis_t *redis, ngx_msec_t after)
 {
     ngx_cred_environment_t  *env;
 
     env = ngx_cred_redis_context(redis);
 
-    if (env && ngx_time() - env->greeted > after
+    if (env && ngx_current_msec - env->greeted_at > after
         && ngx_cred_redis_idle(redis))
     {
         env->kept = 1;
@@ -237,11 +237,13 @@ ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data)
     }
 
     env->told = 0;
-    env->greeted = ngx_time();
+    env->greeted_at = ngx_current_msec;
 
     /* one that cannot count must not keep the registry busy */
 
-    if (env->lost && ngx_time() - env->told_at < NGX_CRED_LOST_PAUSE) {
+    if (env->lost && env->told_at
+        && ngx_current_msec - env->told_at < NGX_CRED_LOST_PAUSE)
+    {
         ngx_cred_environment_reject(env, NGX_CRED_REDIS_REFUSED,
                                     "environment loses its memory again and "
                                     "again", NULL);
@@ -484,7 +486,7 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
 
         if (env->lost) {
             env->lost = 0;
-            env->told_at = ngx_time();
+            env->told_at = ngx_current_msec;
         }
 
         ngx_cred_environment_told(env);
@@ -623,9 +625,10 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
     has = elts[0]->integer && !env->lost;
 
     if (!has && !env->more
-        && ngx_time() - env->logged_at >= NGX_CRED_LOST_LOGGED)
+        && (env->logged_at == 0
+            || ngx_current_msec - env->logged_at >= NGX_CRED_LOST_LOGGED))
     {
-        env->logged_at = ngx_time();
+        env->logged_at = ngx_current_msec;
 
         ngx_log_error(NGX_LOG_WARN, ngx_cred_redis_log(env->redis), 0,
                       "environment has lost its memory of undeployments");

@@ -16,8 +16,8 @@
 #define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
 #define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
 #define NGX_CRED_RETRY_SHARE     4      /* of the worker's connections */
-#define NGX_CRED_RETRY_COMPARE   60     /* how often an environment is compared
-                                           that nothing is sent to, in s */
+#define NGX_CRED_RETRY_COMPARE   60000  /* how often an environment is compared
+                                           that nothing is sent to, in ms */
 
 
 /* how an environment is treated by a claim */
@@ -393,6 +393,13 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     if (url->type == NGX_CRED_REDIS_STRING) {
         environment->warned = 0;
 
+        if (!environment->watched
+            && retry->nwatched < ngx_cycle->connection_n / NGX_CRED_RETRY_SHARE)
+        {
+            environment->watched = 1;
+            retry->nwatched++;
+        }
+
         if (environment->watched || environment->down || members->nelts) {
             ngx_cred_retry_probe(retry, environment, &url->str);
         }
@@ -496,9 +503,6 @@ ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
     environment->sn.str.len = name->len;
     environment->sn.node.key = hash;
     environment->pool = pool;
-    environment->watched = (retry->nwatched < ngx_cycle->connection_n
-                                              / NGX_CRED_RETRY_SHARE);
-    retry->nwatched += environment->watched;
 
     ngx_rbtree_insert(&retry->rbtree, &environment->sn.node);
     ngx_queue_insert_tail(&retry->environments, &environment->queue);

@@ -15,8 +15,8 @@
 #define NGX_CRED_UNDEPLOY_ERROR_LEN  512   /* of an error in a receipt */
 #define NGX_CRED_UNDEPLOY_ID_LEN     64    /* of an id of a stream */
 
-/* calls of a connection are counted for a week from its greeting, in seconds */
-#define NGX_CRED_UNDEPLOY_REFRESH    (3 * 24 * 60 * 60)
+/* calls of a connection are counted for a week from its greeting */
+#define NGX_CRED_UNDEPLOY_REFRESH    (3 * 24 * 60 * 60 * 1000)
 
 
 static void ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,

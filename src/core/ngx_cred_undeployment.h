@@ -152,10 +152,10 @@ ngx_int_t ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
 void ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch);
 
 /*
- * Greets a connection anew that was greeted more than "after" seconds ago, if
- * nothing is under way on it.
+ * Greets a connection anew that was greeted more than "after" milliseconds ago,
+ * if nothing is under way on it.
  */
-void ngx_cred_environment_refresh(ngx_cred_redis_t *redis, time_t after);
+void ngx_cred_environment_refresh(ngx_cred_redis_t *redis, ngx_msec_t after);
 
 /* the greeting of connections to environments; "data" is the registry */
 void ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data);
