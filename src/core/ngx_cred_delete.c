@@ -555,6 +555,7 @@ ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
 
     p = reply->str.data;
     last = p + reply->str.len;
+    end = p;
 
     for (i = 0; i < 3; i++, p = end + 1) {
 
