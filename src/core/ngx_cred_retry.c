@@ -474,7 +474,7 @@ ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
     ngx_pool_t                    *pool;
     ngx_cred_retry_environment_t  *environment;
 
-    hash = ngx_murmur_hash2(name->data, name->len);
+    hash = ngx_crc32_short(name->data, name->len);
 
     environment = (ngx_cred_retry_environment_t *)
                       ngx_str_rbtree_lookup(&retry->rbtree, name, hash);

@@ -138,8 +138,10 @@ ngx_cred_redis_bucket(ngx_str_t *identity, ngx_str_t *name)
 {
     uint32_t  hash;
 
-    hash = ngx_murmur_hash2(identity->data, identity->len) * 31
-           + ngx_murmur_hash2(name->data, name->len);
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, identity->data, identity->len);
+    ngx_crc32_update(&hash, name->data, name->len);
+    ngx_crc32_final(hash);
 
     return &ngx_cred_redis_pool.buckets[hash % NGX_CRED_REDIS_BUCKETS];
 }
