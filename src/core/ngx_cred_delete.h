@@ -65,6 +65,14 @@ struct ngx_cred_delete_s {
 };
 
 
+/*
+ * Copies what delete.lua said into the operation's pool: its outcome and its
+ * undeployments.  NGX_OK; NGX_AGAIN if the operation came too late; NGX_BUSY if
+ * there was no room in the reply; or NGX_ERROR, which is logged.
+ */
+ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
+    ngx_cred_redis_reply_t *reply);
+
 /* undeploys what delete.lua claimed, and completes the operation */
 void ngx_cred_cascade(ngx_cred_delete_t *del);
 
