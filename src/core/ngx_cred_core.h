@@ -21,6 +21,8 @@
 
 
 #define NGX_CRED_OPERATION_LEN       32
+#define NGX_CRED_HASH_LEN            32   /* SHA-256 */
+#define NGX_CRED_HASH_HEX_LEN        64
 #define NGX_CRED_NAME_LEN            512  /* longer scopes and ids are cut
                                              before they are stored */
 #define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
@@ -183,6 +185,13 @@ struct ngx_cred_registry_s {
  */
 ngx_int_t ngx_cred_registry_init(ngx_cred_registry_t *registry,
     ngx_pool_t *pool);
+
+/*
+ * The SHA-256 of "s", NGX_CRED_HASH_LEN bytes, or NGX_CRED_HASH_HEX_LEN digits
+ * of it.  NGX_OK, or NGX_ERROR if OpenSSL has none or there is no memory.
+ */
+ngx_int_t ngx_cred_hash(ngx_str_t *s, u_char *hash);
+ngx_int_t ngx_cred_hash_hex(ngx_str_t *s, u_char *hex);
 
 /* the word of $cred_result and of the audit stream; a constant */
 ngx_str_t *ngx_cred_result_name(ngx_cred_result_e result);
