@@ -26,6 +26,7 @@
 #define NGX_CRED_NAME_LEN            512  /* longer scopes and ids are cut
                                              before they are stored */
 #define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
+#define NGX_CRED_LEASE_MAX           3600000  /* of a gateway, milliseconds */
 
 
 /* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
@@ -65,6 +66,8 @@ typedef enum {
     NGX_CRED_LATE = 0,          /* no answer in time */
     NGX_CRED_UNREACHABLE,
     NGX_CRED_REFUSED,           /* answered with an error */
+    NGX_CRED_GATEWAYS,          /* it is gone there, and a gateway may still
+                                   have it */
 } ngx_cred_reason_e;
 
 
