@@ -25,8 +25,8 @@
 #define NGX_CRED_LEASE_SHARED   2       /* key, prefix */
 #define NGX_CRED_LEASE_ARGS     3       /* gateway, lease, applied */
 #define NGX_CRED_LEASE_PARTS    3       /* of a lease, in which it is renewed */
-#define NGX_CRED_LEASE_RETRY    1000    /* between calls without a lease, at
-                                           most, in milliseconds */
+#define NGX_CRED_LEASE_INTERVAL 60000   /* between calls, at most, in ms ... */
+#define NGX_CRED_LEASE_RETRY    1000    /* ... and without a lease */
 #define NGX_CRED_LEASE_PAUSE    1       /* if something was not possible now */
 #define NGX_CRED_LEASE_CALLS    100     /* at once, one after the other */
 
@@ -52,6 +52,7 @@ struct ngx_cred_lease_s {
     unsigned                   calling:1;
     unsigned                   rung:1;      /* the bell was, since the call */
     unsigned                   deaf:1;      /* and was not when it should */
+    ngx_uint_t                 leased;      /* and it was logged */
     unsigned                   warned:1;
 };
 
@@ -59,6 +60,7 @@ struct ngx_cred_lease_s {
 static void ngx_cred_lease_timer_handler(ngx_event_t *ev);
 static void ngx_cred_lease_cleanup(void *data);
 static void ngx_cred_lease_schedule(ngx_cred_lease_t *lease);
+static void ngx_cred_lease_tell(ngx_cred_lease_t *lease, ngx_uint_t leased);
 static void ngx_cred_lease_subscribe(ngx_cred_lease_t *lease);
 static void ngx_cred_lease_bell(void *data);
 static void ngx_cred_lease_call(ngx_cred_lease_t *lease);
@@ -148,11 +150,38 @@ ngx_cred_lease_schedule(ngx_cred_lease_t *lease)
 
     delay = ngx_cred_zone_lease_length(environment) / NGX_CRED_LEASE_PARTS;
 
-    if (!ngx_cred_zone_leased(environment)) {
+    if (ngx_cred_zone_leased(environment)) {
+        delay = ngx_min(delay, NGX_CRED_LEASE_INTERVAL);
+
+    } else {
         delay = ngx_min(delay, NGX_CRED_LEASE_RETRY);
     }
 
     ngx_cred_lease_again(lease, delay);
+}
+
+
+/* once when it ends, and when there is one again */
+
+static void
+ngx_cred_lease_tell(ngx_cred_lease_t *lease, ngx_uint_t leased)
+{
+    if (leased == lease->leased) {
+        return;
+    }
+
+    lease->leased = leased;
+
+    if (leased) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "gateway has a lease, environment: \"%V\"",
+                      &lease->gateway->name);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "gateway has no lease any more, each key is looked up, "
+                  "environment: \"%V\"", &lease->gateway->name);
 }
 
 
@@ -184,6 +213,10 @@ ngx_cred_lease_timer_handler(ngx_event_t *ev)
 
     if (lease->first) {
         ngx_cred_lease_subscribe(lease);
+
+        if (!ngx_cred_zone_leased(environment)) {
+            ngx_cred_lease_tell(lease, 0);
+        }
     }
 
     third = ngx_cred_zone_lease_length(environment) / NGX_CRED_LEASE_PARTS;
@@ -400,6 +433,11 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
 
     if (ngx_cred_lease_is(word, "leased")) {
         ngx_cred_zone_grant(gateway->environment, lease->at, lease->length);
+
+        if (lease->first) {
+            ngx_cred_lease_tell(lease, 1);
+        }
+
         return NGX_OK;
     }
 
