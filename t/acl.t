@@ -136,7 +136,7 @@ deploy(8);
 answer_is(del('api-user'), 'newer', pending(production => 'superseded'));
 
 deploy(7);
-at('production', 'HSET', '{cred}:gateways', 'dead', '500 0-0 0-0 1');
+at('production', 'HSET', '{cred}:gateways', 'dead', '500 0-0 0-0 1 0');
 answer_is(del('api-user'), 'a dead gateway', deleted('production'));
 is(at('production', 'HEXISTS', '{cred}:gateways', 'dead'), 0, 'taken out');
 
