@@ -152,7 +152,7 @@ answer_is(del('api-user'), 'deleted', everywhere());
 
 my ($applied) = map { $_->{applied} } gateways();
 is($applied, undef, 'it was outwaited');
-hold($relay, reply => ':gateways \S+ \S*-[0-9a-f]{12}-\d+ 1000 [1-9]');
+hold($relay, reply => ':gateways \S+ \S*-[0-9a-f]{12}-\d+ 1000 \d+ [1-9]');
 thaw(nginx_workers($g->{pid}));
 ok(wait_for(sub { held($relay) }), 'it has applied a part');
 refused($g, $relay, 'without a lease');
