@@ -159,7 +159,7 @@ is(refused(), '', 'nothing was refused');
 
 === TEST 2: a gateway that may write what it writes, and no more
 --- before
-set_up('%R~{cred}:* ~{cred}:gateways ~{cred}:none');
+set_up('%R~{cred}:* ~{cred}:gateways ~{cred}:none ~{cred}:undeployments');
 --- script
 is(gate('KEY')->{status}, 200, 'a key passes');
 ok(wait_for(sub { gate('KEY')->{headers}{'x-cache'} eq 'HIT' }), 'with a lease');
