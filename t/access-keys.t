@@ -276,7 +276,7 @@ answer_is(del('api-user'), 'the old one is deleted',
 is(seen('KEY'), '401 MISS', 'refused');
 is(gate('NEW')->{status}, 200, 'the new one passes');
 --- redis_check
-production: XLEN {cred}:undeployments => 1
+production: XLEN {cred}:undeployments => 2
 
 
 

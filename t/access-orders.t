@@ -273,8 +273,9 @@ ok(wait_for(sub { last_id() ne '0-0' }), 'undeployed');
 redis_kill('production');
 redis_start('production');
 
-# if that were taken for a success, it would come by now, or when the lease of a
-# gateway that was not outwaited is still good
+# if that were taken for a success, it would come by now, when the lease of a
+# gateway that was not outwaited is still good; when it is over it is attempted
+# again
 
 my $early = IO::Select->new($answer)->can_read(3);
 hold($relay, reply => 'lease');
@@ -282,4 +283,6 @@ thaw(nginx_workers($g->{pid}));
 refused($g, $relay, 'refused') if $early;
 ok(!$early, 'the lease is waited for');
 release($relay);
-like(http_read($answer), qr/^HTTP\S+ 200 /, 'answered');
+like(http_read($answer), qr/^HTTP\S+ 200 .*"success":false,"message":"Undep/s,
+     'as pending');
+ok(settled(), 'then it is undeployed');

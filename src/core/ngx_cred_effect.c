@@ -191,9 +191,11 @@ ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
     if (command->status == NGX_CRED_REDIS_OK
         && reply->type == NGX_CRED_REDIS_INTEGER)
     {
+        /* it is attempted again when those that it has lost are outwaited */
+
         effect->lost = (reply->integer < 0);
 
-        if (reply->integer <= 0) {
+        if (reply->integer == 0) {
             ngx_cred_effect_over(effect);
             return;
         }
