@@ -25,6 +25,8 @@
 #define NGX_CRED_ACCESS_ARGS      3     /* API, hash, grant */
 #define NGX_CRED_ACCESS_OWN       3     /* pointer, grant, ms to its expiry */
 
+#define NGX_CRED_ACCESS_LEFT      1000000000000  /* to an expiry, at most, in
+                                                    milliseconds */
 #define NGX_CRED_ACCESS_OTHERS    100   /* how long another worker's lookup is
                                            waited for, in ms */
 #define NGX_CRED_ACCESS_POLL      8     /* and between two looks, at most */
@@ -603,6 +605,7 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
     ngx_cred_zone_record_t *record)
 {
     u_char                   *colon, *last;
+    int64_t                   left;
     ngx_str_t                *pointer;
     ngx_cred_redis_reply_t  **elts;
 
@@ -642,8 +645,8 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
                                             pointer->len);
 
     if (elts[2]->integer >= 0) {
-        record->expires = lookup->sent
-                          + (uint64_t) elts[2]->integer * NGX_CRED_MSEC;
+        left = ngx_min(elts[2]->integer, NGX_CRED_ACCESS_LEFT);
+        record->expires = lookup->sent + (uint64_t) left * NGX_CRED_MSEC;
     }
 
     return NGX_OK;

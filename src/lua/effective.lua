@@ -32,7 +32,7 @@ end
 
 for i = 1, #gateways, 2 do
     local applied, seen =
-        string.match(gateways[i + 1], '^%d+ (%d+%-%d+) (%d+%-%d+) ')
+        string.match(gateways[i + 1], '^%d+ (%d+%-%d+) (%d+%-%d+)')
     parsed[#parsed + 1] = {name = gateways[i], applied = applied or '0-0',
                            seen = seen or '0-0'}
 end

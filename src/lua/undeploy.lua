@@ -126,7 +126,7 @@ local function longest_lease(first)
 
     for i = 1, #all, 2 do
         local lease, applied, seen, rest =
-            string.match(all[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+)( %d+ %d+)$')
+            string.match(all[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+)(.*)$')
 
         -- a lease is no longer than an hour
         lease = math.min(tonumber(lease) or 0, 3600000)
