@@ -23,7 +23,6 @@ static ngx_int_t ngx_http_cred_init_process(ngx_cycle_t *cycle);
 
 static char *ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 static char *ngx_http_cred_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_cred_retry_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -183,17 +182,14 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      *     clcf->methods = 0;
      *     clcf->delete_at = { 0, NULL };
      *     clcf->registry = NULL;
-     *     clcf->addrs = NULL;
-     *     clcf->naddrs = 0;
-     *     clcf->unresolved = NULL;
-     *     clcf->password = { 0, NULL };
+     *     clcf->redis = { 0 };
      *     clcf->prefix = { 0, NULL };
      *     clcf->api.alloy_version = { 0, NULL };
      */
 
     clcf->apis = NGX_CONF_UNSET_PTR;
     clcf->strict = NGX_CONF_UNSET;
-    clcf->url = NGX_CONF_UNSET_PTR;
+    clcf->redis.url = NGX_CONF_UNSET_PTR;
     clcf->connect_timeout = NGX_CONF_UNSET_MSEC;
     clcf->command_timeout = NGX_CONF_UNSET_MSEC;
     clcf->cascade_timeout = NGX_CONF_UNSET_MSEC;
@@ -220,14 +216,8 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->apis, prev->apis, NULL);
     ngx_conf_merge_value(conf->strict, prev->strict, 1);
 
-    if (conf->url == NGX_CONF_UNSET_PTR) {
-        conf->addrs = prev->addrs;
-        conf->naddrs = prev->naddrs;
-        conf->unresolved = prev->unresolved;
-        conf->password = prev->password;
-    }
+    ngx_http_cred_redis_merge(&conf->redis, &prev->redis);
 
-    ngx_conf_merge_ptr_value(conf->url, prev->url, NULL);
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_msec_value(conf->connect_timeout, prev->connect_timeout,
                               1000);
@@ -249,7 +239,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
-    if (conf->url) {
+    if (conf->redis.url) {
         return ngx_http_cred_set_registry(cf, conf);
     }
 
@@ -332,8 +322,8 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_cred_loc_conf_t *clcf = conf;
 
     ngx_str_t                  *value;
-    ngx_uint_t                  i, j;
-    ngx_cred_api_t            **api, **apis;
+    ngx_uint_t                  i, j, n;
+    ngx_cred_api_t             *api, **apis;
     ngx_http_cred_main_conf_t  *cmcf;
 
     if (clcf->apis != NGX_CONF_UNSET_PTR) {
@@ -355,21 +345,15 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        for (api = ngx_cred_apis; *api; api++) {
-            if (ngx_http_cred_same_string(&(*api)->name, &value[i])) {
-                break;
-            }
-        }
-
-        if (*api == NULL) {
-            ngx_http_cred_unknown_api(cf, &value[i]);
+        api = ngx_http_cred_find_api(cf, &value[i], &n);
+        if (api == NULL) {
             return NGX_CONF_ERROR;
         }
 
         apis = clcf->apis->elts;
 
         for (j = 0; j < clcf->apis->nelts; j++) {
-            if (apis[j] == *api) {
+            if (apis[j] == api) {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "duplicate API \"%V\"", &value[i]);
                 return NGX_CONF_ERROR;
@@ -381,9 +365,9 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        *apis = *api;
+        *apis = api;
 
-        clcf->methods |= (*api)->method;
+        clcf->methods |= api->method;
     }
 
     if (ngx_http_cred_directive_at(cf, &clcf->delete_at) != NGX_OK) {
@@ -394,27 +378,6 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cmcf->intercepted = 1;
 
     return NGX_CONF_OK;
-}
-
-
-static void
-ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name)
-{
-    u_char           *p, *last;
-    ngx_cred_api_t  **api;
-    u_char            known[NGX_MAX_CONF_ERRSTR];
-
-    p = known;
-    last = known + sizeof(known);
-
-    for (api = ngx_cred_apis; *api; api++) {
-        p = ngx_slprintf(p, last, "%s%V", p == known ? "" : ", ",
-                         &(*api)->name);
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown API \"%V\", there are: %*s", name,
-                       (size_t) (p - known), known);
 }
 
 

@@ -5,7 +5,7 @@
 
 use CredTest;
 use CredTest::Delete;
-use CredTest::Gateway;
+use CredTest::Instance;
 
 my $registry = <<'END';
 HSET {cred}:environments production $TEST_NGINX_PRODUCTION
@@ -37,7 +37,7 @@ sub begin {
     deploy_key('one', 'KEY');
     deploy_key('two', 'OTHER');
     $proxy = proxy('production');
-    $gateway = gateway(environment => $proxy->url, %args);
+    $gateway = gateway_start(environment => $proxy->url, %args);
     ok(cached('KEY'), 'cached');
     ok(cached('OTHER'), 'cached, too');
 }
@@ -483,7 +483,7 @@ end();
 === TEST 16: two gateways, and one of them is stopped
 --- script
 begin(lease => '1200ms');
-my $second = gateway(environment => $proxy->url, lease => '1200ms');
+my $second = gateway_start(environment => $proxy->url, lease => '1200ms');
 ok(wait_for(sub { show($second, 'KEY') eq 'HIT 200' }), 'both have it');
 
 my ($worker) = nginx_workers($second->{pid});
