@@ -82,6 +82,7 @@ __DATA__
 
 === TEST 1: the reply to a lookup comes after the answer to the delete
 --- script
+our ($proxy, $gateway);
 # in the worker that calls for leases, and in the other one
 
 begin(workers => 2, lease => '1500ms');
@@ -119,6 +120,7 @@ end();
 
 === TEST 2: the same, and the lookup waits before it is in Redis
 --- script
+our ($proxy, $gateway);
 begin(workers => 2, lease => '1500ms');
 
 for my $worker (sort { $a <=> $b } nginx_workers($gateway->{pid})) {
@@ -146,6 +148,7 @@ end();
 
 === TEST 3: the bell does not ring
 --- script
+our ($proxy);
 begin();
 
 my $rule = $proxy->swallow('reply', qr/^\*3\r\n\$7\r\nmessage\r\n/);
@@ -161,6 +164,7 @@ end();
 
 === TEST 4: the connection of the bell is lost as it rings
 --- script
+our ($proxy);
 begin();
 
 my $rule = $proxy->drop('reply', qr/^\*3\r\n\$7\r\nmessage\r\n/, times => 1);
@@ -177,6 +181,7 @@ end();
 
 === TEST 5: a call for a lease is in Redis after the answer
 --- script
+our ($proxy, $gateway);
 begin(lease => '1300ms');
 
 my $rule = $proxy->hold('command', lease(1300));
@@ -202,6 +207,7 @@ end();
 
 === TEST 6: the reply to a call for a lease comes after the answer
 --- script
+our ($proxy, $gateway);
 # it was granted before the credential was gone
 
 begin(lease => '1300ms');
@@ -225,6 +231,7 @@ end();
 
 === TEST 7: calls for a lease are lost, before and after Redis
 --- script
+our ($proxy);
 begin(lease => '1300ms');
 
 for (['command', lease(1300)], ['command', lease(1300), when => 'after'],
@@ -251,6 +258,7 @@ end();
 
 === TEST 8: no call comes through, and the gateway is waited for once
 --- script
+our ($proxy, $gateway);
 begin(lease => '1300ms');
 
 my $rule = $proxy->drop('command', lease(1300));
@@ -279,6 +287,7 @@ end();
 
 === TEST 9: a gateway is stopped until after the answer
 --- script
+our ($gateway);
 begin(lease => '1s');
 
 my ($worker) = nginx_workers($gateway->{pid});
@@ -309,6 +318,7 @@ POSIX::mkfifo($fifo, 0666) or die "mkfifo: $!";
 chmod 0666, $fifo;
 sysopen our $pipe, $fifo, Fcntl::O_RDWR() | Fcntl::O_NONBLOCK() or die $!;
 --- script
+our ($gateway);
 our ($fifo, $pipe);
 begin(lease => '1s', server => "location = /log { access_log $fifo; return 204; }");
 
@@ -347,6 +357,7 @@ end();
 
 === TEST 11: a lease is shortened, and Redis knows, but the gateway does not get word
 --- script
+our ($proxy, $gateway);
 begin(lease => '20s');
 
 # it must take the shorter one before it is known
@@ -369,6 +380,7 @@ end();
 
 === TEST 12: a lease is shortened while it is waited for
 --- script
+our ($proxy, $gateway);
 begin(lease => '3s');
 
 my $rule = $proxy->drop('command', lease(qr/\d+/));
@@ -392,6 +404,7 @@ end();
 
 === TEST 13: a lease is lengthened while the shorter one is waited for
 --- script
+our ($proxy, $gateway);
 begin(lease => '700ms');
 
 my $rule = $proxy->hold('reply', qr/^/, to => lease(qr/\d+/));
@@ -415,6 +428,7 @@ end();
 
 === TEST 14: a gateway that is cut off admits nobody after one lease
 --- script
+our ($proxy, $gateway);
 begin(lease => '1s');
 
 my $other = http_open(port => $gateway->{port});
@@ -457,6 +471,7 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_cascade_timeout  200ms;
 cred_retry_delay      100ms;
 --- script
+our ($proxy, $gateway);
 begin(lease => '1500ms');
 $proxy->cut;
 
@@ -482,6 +497,7 @@ end();
 
 === TEST 16: two gateways, and one of them is stopped
 --- script
+our ($proxy, $gateway);
 begin(lease => '1200ms');
 my $second = gateway_start(environment => $proxy->url, lease => '1200ms');
 ok(wait_for(sub { show($second, 'KEY') eq 'HIT 200' }), 'both have it');

@@ -170,14 +170,14 @@ cmp_ok(Time::HiRes::time() - $start, '>=', 0.3, 'as late as it should be');
 --- before
 $main::proxy = proxy('registry');
 --- script
-my $one = open_redis();
 my $rule = $main::proxy->hold('command', qr/INCR/);
-ask($one, ['INCR', 'a']);
-ok($main::proxy->wait_held($rule), 'held');
+my @socks = map { open_redis() } 1 .. 4;
+ask($_, ['INCR', 'a']) for @socks;
+ok($main::proxy->wait_held($rule, 4), 'held');
 $main::proxy->cut;
-ok(closed($one), 'closed');
+ok(closed($_), 'closed') for @socks;
 ok(!eval { open_redis() }, 'refused');
 $main::proxy->release;
 $main::proxy->mend;
-ask($one = open_redis(), ['INCR', 'a']);
+ask(my $one = open_redis(), ['INCR', 'a']);
 is(reply($one), 1, 'mended, and what was held is lost');

@@ -190,7 +190,7 @@ sub obey {
         $answer = @Pairs;
 
     } else {
-        close_pair($_) for @Pairs;
+        close_pair($_) for my @all = @Pairs;
 
         if ($what eq 'cut') {
             close $Listener if $Listener;
