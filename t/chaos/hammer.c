@@ -53,7 +53,7 @@
 
 #define MSEC             1000000ull
 #define SECOND           1000000000ull
-#define HAMMER_AGAIN     (100 * MSEC)
+#define HAMMER_AGAIN     (200 * MSEC)
 #define HAMMER_PATIENCE  (20 * SECOND)
 
 

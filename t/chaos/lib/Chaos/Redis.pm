@@ -75,6 +75,20 @@ sub stop { CORE::kill('STOP', $_[0]{pid}) }
 sub cont { CORE::kill('CONT', $_[0]{pid}) }
 
 
+# its AOF, with no more in it than there is now
+
+sub rewrite {
+    my ($self) = @_;
+
+    $self->call('BGREWRITEAOF');
+
+    wait_for(sub {
+        $self->call('INFO', 'persistence')
+            !~ /^aof_rewrite_(?:in_progress|scheduled):1/m;
+    }) or die "$self->{name} does not rewrite its AOF\n";
+}
+
+
 sub redis_start {
     my (@redis) = @_;
 
