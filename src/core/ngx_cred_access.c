@@ -220,12 +220,16 @@ ngx_cred_access_question(ngx_cred_access_t *access, ngx_cred_zone_key_t *key,
     u_char     *p, mixed[NGX_CRED_HASH_LEN];
     ngx_str_t   s;
 
+    /* who knows a hash must not be able to show it as a key */
+
     key->environment = ngx_cred_zone_number(access->gateway->environment);
-    key->api = (u_short) access->api_number;
+    key->api = (u_short) (access->api_number << 1 | (access->grant.len != 0));
 
     if (ngx_cred_hash(&access->key, hash) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_hex_dump(access->shown, hash, NGX_CRED_TOKEN_SHOWN / 2);
 
     if (access->grant.len == 0) {
         ngx_memcpy(key->hash, hash, NGX_CRED_ZONE_HASH_LEN);

@@ -99,6 +99,8 @@ ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
     p = ngx_cpymem(p, ":gateways", sizeof(":gateways") - 1);
     effect->shared[0].len = p - effect->shared[0].data;
 
+    effect->shared[1] = *prefix;
+
     effect->undeployment = u;
     effect->state = u->state;
     effect->replied = ngx_cred_clock_monotonic();

@@ -30,7 +30,7 @@
 #define NGX_CRED_CLAIM_SHARED        5
 #define NGX_CRED_AGAIN_SHARED        2
 #define NGX_CRED_STREAM_SHARED       2
-#define NGX_CRED_EFFECTIVE_SHARED    1
+#define NGX_CRED_EFFECTIVE_SHARED    2
 
 /*
  * and elements of its reply: time; or the stream's progress, gateways and

@@ -19,6 +19,7 @@
 
 #define NGX_CRED_ZONE_COUNTERS      65536
 #define NGX_CRED_ZONE_ENVIRONMENTS  256
+#define NGX_CRED_ZONE_GENERATIONS   64   /* of a lease, that are remembered */
 
 
 /*
@@ -38,7 +39,8 @@ typedef struct {
 
 
 struct ngx_cred_zone_environment_s {
-    uint64_t                       lease;      /* until when, and its length */
+    uint64_t                       lease;      /* until when, generation */
+    ngx_msec_t                     lengths[NGX_CRED_ZONE_GENERATIONS];
     uint64_t                       forgotten;  /* the last time, as counted */
     u_short                        number;
     ngx_str_t                      name;

@@ -140,6 +140,7 @@ ngx_http_cred_access_create_main_conf(ngx_conf_t *cf)
      *     amcf->zone_name = { 0, NULL };
      *     amcf->zone_size = 0;
      *     amcf->zone = NULL;
+     *     amcf->host = NULL;
      *     amcf->enforced = 0;
      */
 
@@ -369,6 +370,8 @@ ngx_http_cred_access_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    amcf->host = &cf->cycle->hostname;
+
     shm_zone->init = ngx_http_cred_access_init_zone;
     shm_zone->data = amcf;
 
@@ -434,7 +437,7 @@ ngx_http_cred_access_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         gateways[i]->zone = amcf->zone;
         gateways[i]->environment =
             ngx_cred_zone_environment(amcf->zone, &gateways[i]->name, lease,
-                                      shm_zone->shm.log);
+                                      amcf->host, shm_zone->shm.log);
 
         if (gateways[i]->environment == NULL) {
             return NGX_ERROR;

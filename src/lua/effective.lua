@@ -3,13 +3,17 @@
 -- are forgotten, until they call again.
 --
 -- KEYS[1]  P:gateways
--- ARGV     then for each undeployment its id in P:undeployments, and "wait" or
---          "outwaited"
--- returns  for each how many there are left
+-- ARGV     prefix; then for each undeployment its id in P:undeployments, and
+--          "wait" or "outwaited"
+-- returns  for each how many there are left; and one, at least, if this Redis
+--          does not know of the undeployment: then it does not know all
+--          gateways that it concerns, either
 
 -- an undeployment is known by its place in ARGV
-local FIRST, STRIDE = 1, 2
+local FIRST, STRIDE = 2, 2
 local HOW = 1
+
+local stream = ARGV[1] .. ':undeployments'
 
 local gateways, parsed, reply = redis.call('HGETALL', KEYS[1]), {}, {nil}
 
@@ -35,6 +39,10 @@ end
 
 for i = FIRST, #ARGV, STRIDE do
     local id, left = ARGV[i], 0
+
+    if #redis.call('XRANGE', stream, id, id) == 0 then
+        left = 1
+    end
 
     for _, gateway in ipairs(parsed) do
         if before(gateway.applied, id) and not gateway.gone then

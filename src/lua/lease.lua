@@ -2,13 +2,16 @@
 -- It has a lease only if there are none.
 --
 -- KEYS[1]  P:gateways
--- ARGV     prefix, gateway, lease (ms) and the id that it has applied, or ""
+-- ARGV     prefix, gateway, lease (ms), its generation, and the id that the
+--          gateway has applied, or ""
 -- returns  a word, the id to be applied by it, and API:SCOPE:ID, escaped, of
 --          each undeployment.  The words are "leased"; "entries", to be applied
---          before the next call; and "forget": the stream does not reach back
---          to what was applied, so that anything may be gone
+--          before the next call; "forget": the stream does not reach back to
+--          what was applied, so that anything may be gone; and "late": a call
+--          with a newer lease was here before, which is not noted over
 
-local P, name, lease, applied = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local P, name, lease, generation, applied =
+    ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local call = redis.call
 local stream = P .. ':undeployments'
 
@@ -36,6 +39,11 @@ end
 -- has none left
 call('DEL', P .. ':none')
 
+local noted = string.match(call('HGET', KEYS[1], name) or '', ' (%d+)$')
+if noted and tonumber(noted) > tonumber(generation) then
+    return {'late', '0-0'}
+end
+
 local newest = call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 local last = newest and newest[1] or '0-0'
 
@@ -58,7 +66,8 @@ local clock = call('TIME')
 
 call('HSET', KEYS[1], name,
      lease .. ' ' .. (entries and applied or '0-0') .. ' ' .. last .. ' '
-     .. clock[1] .. string.sub('00000' .. clock[2], -6, -4))
+     .. clock[1] .. string.sub('00000' .. clock[2], -6, -4) .. ' '
+     .. generation)
 
 if not entries then
     return {'forget', last}
