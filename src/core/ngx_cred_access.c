@@ -273,7 +273,7 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
         return 0;
     }
 
-    if (record->sent >= access->arrived) {
+    if (record->sent > access->arrived) {
         return 1;
     }
 
@@ -291,9 +291,15 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
         return 1;
     }
 
+    /*
+     * In this order: a process may be stopped between the two, and the lease it
+     * finds then may be one that was given for what it has not seen.
+     */
+
     return (record->expires == 0 || now < record->expires)
-           && ngx_cred_zone_current(gateway->zone, gateway->environment, record)
-           && ngx_cred_zone_leased(gateway->environment);
+           && ngx_cred_zone_leased(gateway->environment)
+           && ngx_cred_zone_current(gateway->zone, gateway->environment,
+                                    record);
 }
 
 

@@ -56,6 +56,8 @@ struct ngx_cred_effect_s {
     unsigned                   noted:1;
     unsigned                   noting:1;     /* "note" is under way */
     unsigned                   over:1;
+    unsigned                   lost:1;       /* the environment does not know
+                                                of the undeployment any more */
 };
 
 
@@ -186,15 +188,23 @@ ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
 
     effect = command->data;
 
-    if (effect->outwaited
-        || (command->status == NGX_CRED_REDIS_OK
-            && reply->type == NGX_CRED_REDIS_INTEGER && reply->integer == 0))
+    if (command->status == NGX_CRED_REDIS_OK
+        && reply->type == NGX_CRED_REDIS_INTEGER)
     {
-        ngx_cred_effect_over(effect);
-        return;
+        effect->lost = (reply->integer < 0);
+
+        if (reply->integer <= 0) {
+            ngx_cred_effect_over(effect);
+            return;
+        }
     }
 
-    ngx_cred_effect_again(effect);
+    if (effect->outwaited) {
+        ngx_cred_effect_over(effect);
+
+    } else {
+        ngx_cred_effect_again(effect);
+    }
 }
 
 
@@ -268,6 +278,11 @@ ngx_cred_effect_over(ngx_cred_effect_t *effect)
         return;
     }
 
+    if (effect->lost) {
+        ngx_cred_undeploy_lost(effect->undeployment);
+        return;
+    }
+
     ngx_str_null(&effect->undeployment->error);
 
     ngx_cred_undeploy_effective(effect->undeployment, effect->state);
@@ -308,6 +323,11 @@ ngx_cred_effect_word(ngx_cred_undeployment_t *u, ngx_str_t *word)
     }
 
     p = effect->word;
+
+    if (effect->over && effect->lost) {
+        ngx_str_null(word);
+        return;
+    }
 
     if (u->state == NGX_CRED_PENDING) {
         left = ngx_max(ngx_cred_effect_left(effect), 0);

@@ -200,6 +200,18 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
 
 
 void
+ngx_cred_undeploy_lost(ngx_cred_undeployment_t *u)
+{
+    ngx_str_t  error;
+
+    ngx_str_set(&error, "environment has lost its memory");
+
+    ngx_str_null(&u->progress);
+    ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
+}
+
+
+void
 ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u, ngx_cred_state_e state)
 {
     u->state = state;

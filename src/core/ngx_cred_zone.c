@@ -29,13 +29,12 @@
     ((word) & (((uint64_t) 1 << NGX_CRED_LEASE_BITS) - 1))
 
 #define ngx_cred_load(p)             __atomic_load_n(p, __ATOMIC_SEQ_CST)
-#define ngx_cred_store(p, value)     __atomic_store_n(p, value,               \
-                                                      __ATOMIC_SEQ_CST)
 
 #define NGX_CRED_ZONE_RANDOM         6      /* bytes, in the gateway's name */
 
 
 static uint64_t ngx_cred_zone_next(ngx_cred_zone_t *zone);
+static void ngx_cred_zone_raise(ngx_cred_zone_t *zone, uint64_t *counter);
 static ngx_int_t ngx_cred_zone_name(ngx_cred_zone_t *zone,
     ngx_cred_zone_environment_t *environment, ngx_str_t *name,
     ngx_str_t *host);
@@ -188,10 +187,29 @@ ngx_cred_zone_counter(ngx_str_t *api, u_char *pointer, size_t len)
 }
 
 
+/* unless somebody else has taken a higher number, and was quicker with it */
+
+static void
+ngx_cred_zone_raise(ngx_cred_zone_t *zone, uint64_t *counter)
+{
+    uint64_t  old, seq;
+
+    seq = ngx_cred_zone_next(zone);
+    old = ngx_cred_load(counter);
+
+    while (old < seq
+           && !__atomic_compare_exchange_n(counter, &old, seq, 0,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    {
+        /* void */
+    }
+}
+
+
 void
 ngx_cred_zone_invalidate(ngx_cred_zone_t *zone, u_short counter)
 {
-    ngx_cred_store(&zone->counters[counter], ngx_cred_zone_next(zone));
+    ngx_cred_zone_raise(zone, &zone->counters[counter]);
 }
 
 
@@ -199,7 +217,7 @@ void
 ngx_cred_zone_forget(ngx_cred_zone_t *zone,
     ngx_cred_zone_environment_t *environment)
 {
-    ngx_cred_store(&environment->forgotten, ngx_cred_zone_next(zone));
+    ngx_cred_zone_raise(zone, &environment->forgotten);
 }
 
 

@@ -39,7 +39,7 @@ end
 local function is_name(pointer)
     local rest = #pointer <= 4096 and string.match(pointer, '^[^:]+:[^:]+$')
     if rest and string.find(rest, '%', 1, true) then
-        rest = string.gsub(string.gsub(rest, '%%25', ''), '%%3A', '')
+        rest = string.gsub(rest, '%%..', {['%25'] = '', ['%3A'] = ''})
         rest = not string.find(rest, '%', 1, true)
     end
     return rest

@@ -5,9 +5,9 @@
 -- KEYS[1]  P:gateways
 -- ARGV     prefix; then for each undeployment its id in P:undeployments, and
 --          "wait" or "outwaited"
--- returns  for each how many there are left; and one, at least, if this Redis
---          does not know of the undeployment: then it does not know all
---          gateways that it concerns, either
+-- returns  for each how many there are left; or -1 if this Redis does not know
+--          of the undeployment: then it does not know of all gateways that it
+--          concerns, either
 
 -- an undeployment is known by its place in ARGV
 local FIRST, STRIDE = 2, 2
@@ -37,16 +37,16 @@ for i = 1, #gateways, 2 do
                            seen = seen or '0-0'}
 end
 
-for i = FIRST, #ARGV, STRIDE do
-    local id, left = ARGV[i], 0
+local function count(id, how)
+    local left = 0
 
     if #redis.call('XRANGE', stream, id, id) == 0 then
-        left = 1
+        return -1
     end
 
     for _, gateway in ipairs(parsed) do
         if before(gateway.applied, id) and not gateway.gone then
-            if ARGV[i + HOW] == 'outwaited' and before(gateway.seen, id) then
+            if how == 'outwaited' and before(gateway.seen, id) then
                 redis.call('HDEL', KEYS[1], gateway.name)
                 gateway.gone = true
             else
@@ -55,7 +55,11 @@ for i = FIRST, #ARGV, STRIDE do
         end
     end
 
-    reply[#reply + 1] = left
+    return left
+end
+
+for i = FIRST, #ARGV, STRIDE do
+    reply[#reply + 1] = count(ARGV[i], ARGV[i + HOW])
 end
 
 return reply

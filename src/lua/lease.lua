@@ -44,8 +44,10 @@ if noted and tonumber(noted) > tonumber(generation) then
     return {'late', '0-0'}
 end
 
+-- an empty stream would be like any other that is empty
+
 local newest = call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
-local last = newest and newest[1] or '0-0'
+local last = newest and newest[1] or call('XADD', stream, '*', 'gateway', name)
 
 -- the entry itself is looked for: ids of another life of the stream mean
 -- nothing, whether they are higher or lower
@@ -54,7 +56,7 @@ local entries
 
 if applied == last then
     entries = {}
-elseif applied ~= '' and applied ~= '0-0' then
+elseif applied ~= '' then
     entries = redis.pcall('XRANGE', stream, applied, '+',
                           'COUNT', tostring(BATCH + 1))
     if entries.err or not entries[1] or entries[1][1] ~= applied then
