@@ -63,6 +63,7 @@ sub start_delete {
 
 sub is_deleted {
     my ($sock, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
     answer_is(http_parse(http_read($sock)), $name // 'deleted',
               deleted('production'));
 }
@@ -71,10 +72,16 @@ sub is_deleted {
 
 sub noted { redis('production', 'HVALS', '{cred}:gateways') }
 
-sub in_stream { redis('production', 'XLEN', '{cred}:undeployments') }
+# how many are gone from the environment
+
+sub in_stream {
+    my @words = redis('production', 'XRANGE', '{cred}:undeployments', '-', '+');
+    return scalar grep { $_ eq 'operation' } @words;
+}
 
 sub refused {
     my ($name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $status = show($gateway, 'KEY');
     like($status, qr/\b401$/, $name);
 }
@@ -114,7 +121,7 @@ for my $worker (sort { $a <=> $b } nginx_workers($gateway->{pid})) {
     $proxy->release($rule);
 
     like(shown($socks[0]), qr/\b(?:200|401)$/, 'that was under way');
-    is(shown($_), 'MISS 401', 'sent after the answer') for $socks[1], $other;
+    like(shown($_), qr/\b401$/, 'sent after the answer') for $socks[1], $other;
     like(show($gateway, "K$worker"), qr/\b401$/, 'nothing has stayed');
 }
 --- after
@@ -143,7 +150,7 @@ for my $worker (sort { $a <=> $b } nginx_workers($gateway->{pid})) {
     ok(!IO::Select->new($socks[0])->can_read(0), 'the old one waits still');
     $proxy->release($rule);
 
-    is(shown($_), 'MISS 401', 'refused') for @socks;
+    like(shown($_), qr/\b401$/, 'refused') for @socks;
 }
 --- after
 end();
@@ -301,7 +308,7 @@ push @socks, map { http_open(port => $gateway->{port}) } 1 .. 8;
 print $_ show_raw('KEY') for @socks;
 kill 'CONT', $worker;
 
-is(shown($_), 'MISS 401', 'refused') for @socks;
+like(shown($_), qr/\b401$/, 'refused') for @socks;
 ok(cached('OTHER'), 'a lease again');
 --- after
 end();
@@ -349,7 +356,7 @@ print $sock show_raw('KEY');
 
 1 while sysread $pipe, my $text, 65536;
 
-is(shown($sock), 'MISS 401', 'refused');
+like(shown($sock), qr/\b401$/, 'refused');
 ok(cached('OTHER'), 'a lease again');
 close $pipe;
 --- after
@@ -512,7 +519,7 @@ is_deleted($sock);
 my $late = http_open(port => $second->{port});
 print $late show_raw('KEY');
 kill 'CONT', $worker;
-is(shown($late), 'MISS 401', 'refused');
+like(shown($late), qr/\b401$/, 'refused');
 ok(wait_for(sub { redis('production', 'HLEN', '{cred}:gateways') == 2 }),
    'both are there again');
 --- after
