@@ -93,7 +93,12 @@ ngx_cred_zone_lock(ngx_atomic_t *lock)
             return NGX_OK;
         }
 
-        ngx_cpu_pause();
+        if (i == NGX_CRED_ZONE_SPINS / 2) {
+            ngx_sched_yield();
+
+        } else {
+            ngx_cpu_pause();
+        }
     }
 
     holder = *lock;
@@ -364,6 +369,16 @@ ngx_cred_zone_put(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
     entry = ngx_cred_zone_find(shard, key);
 
     if (entry) {
+
+        /* that somebody asks is not worth what is known */
+
+        if (record->state == NGX_CRED_ZONE_LOOKING
+            && entry->state == NGX_CRED_ZONE_KNOWN)
+        {
+            ngx_cred_zone_unlock(&shard->lock);
+            return;
+        }
+
         ngx_cred_zone_remove(shard, entry);
     }
 
