@@ -126,6 +126,10 @@ ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
 
     ngx_add_timer(&effect->timer, effect->delay);
 
+    if (u->wait) {
+        u->wait(u);
+    }
+
     return NGX_OK;
 }
 

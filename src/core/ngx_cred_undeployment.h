@@ -103,6 +103,9 @@ struct ngx_cred_undeployment_s {
     unsigned                            undeployed:1;  /* an attempt was made,
                                                         and did it */
 
+    /* it is done there, and waits for gateways from now on; or NULL */
+    ngx_cred_undeployment_handler_pt    wait;
+
     /* the attempt is over; may be called from within ngx_cred_undeploy() */
     ngx_cred_undeployment_handler_pt    handler;
 

@@ -103,7 +103,11 @@ ngx_cred_zone_lock(ngx_atomic_t *lock)
 
     holder = *lock;
 
-    if (holder && kill((ngx_pid_t) holder, 0) == -1 && ngx_errno == NGX_ESRCH
+    /* this worker holds none: somebody before it has had its pid */
+
+    if (holder
+        && ((ngx_pid_t) holder == ngx_pid
+            || (kill((ngx_pid_t) holder, 0) == -1 && ngx_errno == NGX_ESRCH))
         && ngx_atomic_cmp_set(lock, holder, ngx_pid))
     {
         return NGX_DECLINED;
@@ -126,7 +130,10 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     size_t      pages;
     ngx_uint_t  i, n;
 
-    pages = zone->shpool->pfree - NGX_CRED_ZONE_RESERVE;
+    pages = zone->shpool->pfree;
+
+    zone->reserve = ngx_min(NGX_CRED_ZONE_RESERVE, pages / 4);
+    pages -= zone->reserve;
 
     for (n = NGX_CRED_ZONE_SHARDS; n > 1; n /= 2) {
         if (n * NGX_CRED_ZONE_PAGES <= pages) {
@@ -135,7 +142,8 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     }
 
     zone->nshards = n;
-    zone->most = pages / n + pages / n / 8;
+    zone->most = pages / n;
+    zone->spare = pages % n;
     zone->shards = ngx_slab_calloc(zone->shpool,
                                    n * sizeof(ngx_cred_zone_shard_t));
     if (zone->shards == NULL) {
@@ -455,20 +463,28 @@ static ngx_int_t
 ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
 {
     void             *page;
+    ngx_uint_t        spare;
     ngx_slab_pool_t  *shpool;
 
     shpool = zone->shpool;
 
-    if (zone->full || shard->npages >= zone->most
-        || !ngx_shmtx_trylock(&shpool->mutex))
-    {
+    if (zone->full || !ngx_shmtx_trylock(&shpool->mutex)) {
         return NGX_DECLINED;
     }
 
-    page = (shpool->pfree > NGX_CRED_ZONE_RESERVE)
-           ? ngx_slab_alloc_locked(shpool, ngx_pagesize) : NULL;
+    spare = (shard->npages >= zone->most);
+    page = NULL;
+
+    if (shpool->pfree > zone->reserve && (!spare || zone->spare)) {
+        page = ngx_slab_alloc_locked(shpool, ngx_pagesize);
+        zone->spare -= (page && spare);
+    }
 
     ngx_shmtx_unlock(&shpool->mutex);
+
+    if (page == NULL && spare) {
+        return NGX_DECLINED;
+    }
 
     if (page == NULL) {
 

@@ -70,6 +70,16 @@ local function is_name(pointer)
     return rest
 end
 
+-- a deployer that is late has brought back what was undeployed
+
+local function is_buried(own, pointer, revision)
+    local tombstone = redis.pcall('GET', own .. ':tombstone:' .. pointer)
+    local digits = string.match(revision, '^0*(%d+)$')
+
+    return type(tombstone) == 'string' and tombstone ~= '0' and digits
+           and not less(tombstone, digits)
+end
+
 local function find(i)
     local api, hash, grant = ARGV[i], ARGV[i + HASH], ARGV[i + GRANT]
     local own = P .. ':' .. api
@@ -80,11 +90,15 @@ local function find(i)
     end
 
     local is = call('HMGET', own .. ':credential:' .. pointer, 'keys',
-                    'enabled', 'expires_at')
+                    'enabled', 'expires_at', 'revision')
 
     if not is[1] or is[2] == '0'
        or not string.find(' ' .. is[1] .. ' ', ' ' .. hash .. ' ', 1, true)
     then
+        return ''
+    end
+
+    if is[4] and is_buried(own, pointer, is[4]) then
         return ''
     end
 
