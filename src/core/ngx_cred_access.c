@@ -25,6 +25,8 @@
 #define NGX_CRED_ACCESS_ARGS      3     /* API, hash, grant */
 #define NGX_CRED_ACCESS_OWN       3     /* pointer, grant, ms to its expiry */
 
+#define NGX_CRED_ACCESS_LEFT      1000000000000  /* to an expiry, at most, in
+                                                    milliseconds */
 #define NGX_CRED_ACCESS_OTHERS    100   /* how long another worker's lookup is
                                            waited for, in ms */
 #define NGX_CRED_ACCESS_POLL      8     /* and between two looks, at most */
@@ -114,7 +116,9 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
 
     gateway->subscription = gateway->redis;
 
-    p = ngx_pnalloc(pool, 3 * gateway->prefix.len + 2 * gateway->url.len
+    /* the key, the channel, and both identities */
+
+    p = ngx_pnalloc(pool, 4 * gateway->prefix.len + 2 * gateway->url.len
                           + 2 * password->len
                           + sizeof(":gateways:undeployed") - 1
                           + 2 * (sizeof("gateway      ") + 4 * NGX_INT_T_LEN));
@@ -603,6 +607,7 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
     ngx_cred_zone_record_t *record)
 {
     u_char                   *colon, *last;
+    int64_t                   left;
     ngx_str_t                *pointer;
     ngx_cred_redis_reply_t  **elts;
 
@@ -642,8 +647,8 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
                                             pointer->len);
 
     if (elts[2]->integer >= 0) {
-        record->expires = lookup->sent
-                          + (uint64_t) elts[2]->integer * NGX_CRED_MSEC;
+        left = ngx_min(elts[2]->integer, NGX_CRED_ACCESS_LEFT);
+        record->expires = lookup->sent + (uint64_t) left * NGX_CRED_MSEC;
     }
 
     return NGX_OK;

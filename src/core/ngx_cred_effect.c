@@ -23,8 +23,9 @@
 
 #define NGX_CRED_EFFECT_DELAY     50    /* between two asks, at most, in ms */
 #define NGX_CRED_EFFECT_MARGIN    10    /* that is outwaited, too ... */
-#define NGX_CRED_EFFECT_DRIFT     128   /* ... with this part of the lease,
-                                           since clocks go at other rates */
+#define NGX_CRED_EFFECT_DRIFT     8     /* ... with this part of the lease,
+                                           since clocks that are being set may
+                                           go slower by a twelfth */
 #define NGX_CRED_EFFECT_PATIENCE  500   /* then the registry is told that it
                                            takes longer; less than the margin of
                                            a claim */
@@ -239,19 +240,29 @@ ngx_cred_effect_again(ngx_cred_effect_t *effect)
 static void
 ngx_cred_effect_note(ngx_cred_effect_t *effect)
 {
-    ngx_str_t  word;
+    ngx_str_t                 word;
+    ngx_msec_t                duration;
+    ngx_cred_undeployment_t  *u;
 
     effect->noted = 1;
 
     effect->note.handler = ngx_cred_effect_noted;
     effect->note.data = effect;
 
-    ngx_cred_effect_word(effect->undeployment, &word);
+    u = effect->undeployment;
 
-    effect->noting = (ngx_cred_acknowledge_send(effect->undeployment,
-                                                &effect->note,
+    ngx_cred_effect_word(u, &word);
+
+    /* so that it is known when the first attempt began */
+
+    duration = u->duration;
+    u->duration = ngx_current_msec - u->start;
+
+    effect->noting = (ngx_cred_acknowledge_send(u, &effect->note,
                                                 effect->note_args, &word)
                       == NGX_OK);
+
+    u->duration = duration;
 }
 
 

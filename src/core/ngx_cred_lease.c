@@ -73,6 +73,7 @@ static void ngx_cred_lease_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_lease_take(ngx_cred_lease_t *lease,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_lease_grant(ngx_cred_lease_t *lease);
 static ngx_int_t ngx_cred_lease_apply(ngx_cred_lease_t *lease,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_lease_again(ngx_cred_lease_t *lease, ngx_msec_t delay);
@@ -435,6 +436,7 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
 {
     ngx_int_t                     rc;
     ngx_str_t                    *word, *id;
+    ngx_uint_t                    all;
     ngx_cred_gateway_t           *gateway;
     ngx_cred_redis_reply_t      **elts;
 
@@ -453,13 +455,7 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
     id = &elts[1]->str;
 
     if (ngx_cred_lease_is(word, "leased")) {
-        ngx_cred_zone_grant(gateway->environment, lease->at,
-                            lease->generation);
-
-        if (lease->first) {
-            ngx_cred_lease_tell(lease, 1);
-        }
-
+        ngx_cred_lease_grant(lease);
         return NGX_OK;
     }
 
@@ -467,18 +463,38 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
         return NGX_OK;
     }
 
+    all = ngx_cred_lease_is(word, "all");
+
     if (ngx_cred_lease_is(word, "forget")) {
         ngx_cred_zone_forget(gateway->zone, gateway->environment);
 
-    } else if (!ngx_cred_lease_is(word, "entries")
+    } else if ((!all && !ngx_cred_lease_is(word, "entries"))
                || ngx_cred_lease_apply(lease, reply) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    /* without a pause between deletes there would be no other lease */
+
+    if (all) {
+        ngx_cred_lease_grant(lease);
+    }
+
     rc = ngx_cred_zone_set_applied(gateway->environment, id->data, id->len);
 
     return (rc == NGX_OK) ? NGX_AGAIN : rc;
+}
+
+
+static void
+ngx_cred_lease_grant(ngx_cred_lease_t *lease)
+{
+    ngx_cred_zone_grant(lease->gateway->environment, lease->at,
+                        lease->generation);
+
+    if (lease->first) {
+        ngx_cred_lease_tell(lease, 1);
+    }
 }
 
 

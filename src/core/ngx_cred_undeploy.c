@@ -172,6 +172,10 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
         return NGX_ERROR;
     }
 
+    if (state == NGX_CRED_NOT_DEPLOYED && u->undeployed) {
+        state = NGX_CRED_UNDEPLOYED;
+    }
+
     u->state = state;
     u->gateways = whole[1]->integer;
 

@@ -100,6 +100,8 @@ struct ngx_cred_undeployment_s {
     u_char                              number[NGX_INT64_LEN];
 
     unsigned                            claimed:1;   /* is to be attempted */
+    unsigned                            undeployed:1;  /* an attempt was made,
+                                                        and did it */
 
     /* the attempt is over; may be called from within ngx_cred_undeploy() */
     ngx_cred_undeployment_handler_pt    handler;

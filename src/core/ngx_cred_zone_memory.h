@@ -19,7 +19,7 @@
 
 #define NGX_CRED_ZONE_COUNTERS      65536
 #define NGX_CRED_ZONE_ENVIRONMENTS  256
-#define NGX_CRED_ZONE_GENERATIONS   64   /* of a lease, that are remembered */
+#define NGX_CRED_ZONE_GENERATIONS   4    /* of a lease, that are remembered */
 
 
 /*
@@ -35,6 +35,7 @@ typedef struct {
     ngx_queue_t                    unknown;    /* ... and LOOKING */
     ngx_queue_t                    free;
     void                          *pages;      /* each leads to the next one */
+    ngx_uint_t                     npages;
 } ngx_cred_zone_shard_t;
 
 
@@ -66,6 +67,8 @@ struct ngx_cred_zone_s {
 
     ngx_cred_zone_shard_t         *shards;
     ngx_uint_t                     nshards;    /* a power of two */
+    ngx_uint_t                     most;       /* pages of each, so that nobody
+                                                  who aims takes them all */
     ngx_atomic_t                   full;       /* and it was logged */
 };
 

@@ -348,6 +348,7 @@ ngx_http_cred_access_same_gateway(ngx_cred_gateway_t *one,
 static ngx_int_t
 ngx_http_cred_access_init(ngx_conf_t *cf)
 {
+    ngx_array_t                       *handlers;
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_handler_pt               *h;
     ngx_http_core_main_conf_t         *core;
@@ -377,10 +378,21 @@ ngx_http_cred_access_init(ngx_conf_t *cf)
 
     core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    handlers = &core->phases[NGX_HTTP_ACCESS_PHASE].handlers;
+
+    h = ngx_array_push(handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
+
+    /*
+     * The first one is asked last: whom "deny" or "auth_basic" refuses cannot
+     * try keys, nor cause lookups.
+     */
+
+    h = handlers->elts;
+
+    ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
 
     *h = ngx_http_cred_access_handler;
 

@@ -73,8 +73,8 @@ local function find(i)
     return pointer,
            grant ~= '' and call('SISMEMBER', own .. ':grants:' .. pointer,
                                 grant) or 0,
-           -- as much as an integer reply and a clock can hold
-           math.min(ms, 1e15)
+           -- thirty years
+           math.min(ms, 1e12)
 end
 
 local reply = {nil, nil, nil}
