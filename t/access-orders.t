@@ -79,9 +79,13 @@ sub ask {
     return $sock;
 }
 
+# a delete that is not waited for, but undeployed
+
 sub ask_delete {
+    my $last = last_id();
     my $sock = http_open();
     print $sock del_raw('api-user');
+    ok(wait_for(sub { last_id() ne $last }), 'undeployed');
     return $sock;
 }
 
@@ -243,9 +247,7 @@ release($relay, request => ':gateways \S+ \S*-[0-9a-f]{12}-\d+ 20000 ');
 ok(left($g), 'it arrives, and the old worker leaves');
 
 freeze(nginx_workers($g->{pid}));
-my $last = last_id();
 my $answer = ask_delete();
-ok(wait_for(sub { last_id() ne $last }), 'undeployed');
 my $waited = !IO::Select->new($answer)->can_read(2);
 hold($relay, reply => 'lease');
 thaw(nginx_workers($g->{pid}));
@@ -269,9 +271,7 @@ refused($g, $relay, 'the lease is over');
 --- script
 my ($g, $relay) = cached('5s');
 freeze(nginx_workers($g->{pid}));
-my $last = last_id();
 my $answer = ask_delete();
-ok(wait_for(sub { last_id() ne $last }), 'undeployed');
 redis_kill('production');
 redis_start('production');
 

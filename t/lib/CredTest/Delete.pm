@@ -23,6 +23,7 @@ our %Reasons = (
     late        => 'Environment did not answer in time',
     unreachable => 'Environment is unreachable',
     refused     => 'Environment refused the undeployment',
+    unconfirmed => 'Gateways have not confirmed',
 );
 
 our %Failures = (
