@@ -19,7 +19,7 @@ our @EXPORT = qw(
     %Nginx $Root $Rounds $Token start_redis set_environments start_nginx stop_nginx
     preload preload_keys check_left check_once clean template success
     get not_found load load_start load_wait compile has
-    measure cpu switches peak rss median spread pair children environments
+    measure cpu switches peak rss median spread pair wanted children environments
     settle say fail
 );
 
@@ -396,6 +396,9 @@ sub spread {
 # median, and what the rounds spread
 
 sub pair { sprintf '%.1f (±%.0f %%)', median(@_), spread(@_) }
+
+
+sub wanted { my ($text) = @_; " (wanted $text)" }
 
 
 # head and body of one answer

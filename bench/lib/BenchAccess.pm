@@ -1,6 +1,7 @@
 package BenchAccess;
 
-# What a gateway's check costs, and when a delete takes effect there.
+# What a gateway's check costs: cached, looked up, cold, in memory, and many at
+# once.
 
 use strict;
 use warnings;
@@ -13,10 +14,10 @@ use BenchPeers;
 use CredTest::Process;
 use CredTest::Redis;
 use List::Util qw(sum0);
-use MIME::Base64 ();
 use Time::HiRes ();
 
-our @EXPORT = qw(access unknown cold memory_of_keys effect hot smoke_gateways);
+our @EXPORT = qw(access unknown cold memory_of_keys hot prepare open_gateway
+                 gateway_round cold_round fill held);
 
 my $Keys = 1000;
 
@@ -54,9 +55,6 @@ sub gateway_round {
     return measure({ cpu => $Nginx{$name}{workers} },
                    gateway_load($name, $path, $keys, $count, %args));
 }
-
-
-sub wanted { my ($text) = @_; " (wanted $text)" }
 
 
 sub access {
@@ -332,159 +330,6 @@ sub memory_of_keys {
 }
 
 
-# one request after the other on a connection
-
-sub talk {
-    my ($sock, $request) = @_;
-    print $sock $request;
-    return $sock;
-}
-
-sub heard {
-    my ($sock) = @_;
-    my ($text, $length) = '';
-
-    until (defined $length && length $text >= $length) {
-        sysread $sock, $text, 65536, length $text or fail("connection: $!");
-        $length = $+[0] + ($1 =~ /^Content-Length: (\d+)/mi ? $1 : 0)
-            if !defined $length && $text =~ /\A(.*?\r\n\r\n)/s;
-    }
-
-    return $text;
-}
-
-sub connected {
-    my ($name) = @_;
-    my $sock = IO::Socket::INET->new("127.0.0.1:$Nginx{$name}{port}") or fail("$name: $!");
-    $sock->autoflush(1);
-    return $sock;
-}
-
-
-# a connection to each worker of a gateway
-
-sub all_workers {
-    my ($name) = @_;
-    my %sock;
-    my $request = "GET /marked/page HTTP/1.1\r\nHost: localhost\r\n"
-                  . 'Authorization: Bearer ' . key_of(0) . "\r\n\r\n";
-
-    wait_for(sub {
-        my $sock = connected($name);
-        heard(talk($sock, $request)) =~ /^X-Worker: (\d+)/m and $sock{$1} ||= $sock;
-        keys %sock == @{ $Nginx{$name}{workers} };
-    }) or fail("not all workers of $name admit");
-
-    return values %sock;
-}
-
-
-# all at once, then their answers
-
-sub ask_all {
-    my ($number, $status, @socks) = @_;
-    my $request = "GET /checked/page HTTP/1.1\r\nHost: localhost\r\n"
-                  . 'Authorization: Bearer ' . key_of($number) . "\r\n\r\n";
-
-    talk($_, $request) for @socks;
-
-    for (@socks) {
-        my $answer = heard($_);
-        $answer =~ m{^HTTP/1\.1 $status } or fail("key $number: $answer");
-    }
-}
-
-
-# returns microseconds from sending a DELETE to its answer
-
-sub delete_one {
-    my ($sock, $number) = @_;
-    my $start = Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC());
-
-    talk($sock, sprintf("DELETE /apiops/projects/bench/credentials/user-%08d/ "
-        . "HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer $Token\r\n\r\n",
-        $number));
-
-    my $answer = heard($sock);
-    my $us = 1e6 * (Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC())
-                    - $start);
-
-    $answer =~ m{^HTTP/1\.1 200 } && substr($answer, -length success()) eq success()
-        or fail("delete $number: $answer");
-
-    return $us;
-}
-
-
-# Each delete is asked of all workers of all gateways before, and at once after
-# its answer; then the same where there are no gateways.
-
-sub effect_rounds {
-    my ($count) = @_;
-    my %us;
-
-    set_environments(2, twin => 1);
-    preload(0, $count + 1);
-    preload_keys($Key, 0, $count + 1);
-
-    my @gateways = map { "gateway$_" } 0 .. 3;
-    start_gateway('module', $gateways[$_], environment => $_ % 2, workers => 2)
-        for 0 .. 3;
-    start_nginx('twin', modules => 'load_module ' . BenchPeers::module() . ';',
-        http => 'cred_registry ' . redis_tcp('registry') . '?prefix={twin};',
-        server => 'location / { cred_delete apinizer; }');
-
-    my @socks = map { all_workers($_) } @gateways;
-
-    wait_for(sub {
-        2 * grep({ redis($_->{redis}, 'HLEN', "$_->{prefix}:gateways") == 2 }
-                 environments()) == @gateways;
-    }) or fail('gateways are not noted');
-
-    my %deleter = (with => connected('module'), without => connected('twin'));
-
-    for my $number (1 .. $count) {
-        ask_all($number, 200, @socks);
-        push @{ $us{with} }, delete_one($deleter{with}, $number);
-        ask_all($number, 401, @socks);
-        push @{ $us{without} }, delete_one($deleter{without}, $number);
-    }
-
-    settle();
-    stop_nginx($_) for @gateways, 'twin';
-    return \%us;
-}
-
-
-sub percentile {
-    my ($part, @us) = @_;
-    @us = sort { $a <=> $b } @us;
-    return $us[$part * $#us] / 1000;
-}
-
-
-sub effect {
-    my $count = $ENV{BENCH_EFFECT} || 2000;
-
-    say("\n## From DELETE sent to refused by every gateway, $count deletes\n");
-    say("2 environments, 2 gateways each, 2 workers each; after each answer all eight "
-        . "workers refused.\n");
-
-    my $us = effect_rounds($count);
-
-    say('| gateways | p50 ms | p90 ms | p99 ms | most ms |');
-    say('|---|---:|---:|---:|---:|');
-    for my $kind (qw(with without)) {
-        say(sprintf '| %s | %.2f | %.2f | %.2f | %.2f |', $kind,
-            map { percentile($_, @{ $us->{$kind} }) } 0.5, 0.9, 0.99, 1);
-    }
-
-    my ($p99, $bare) = map { percentile(0.99, @{ $us->{$_} }) } qw(with without);
-    say(sprintf "\np99 %.2f ms%s, %.2f ms more than without%s", $p99, wanted('<= 10'),
-        $p99 - $bare, wanted('<= 3'));
-}
-
-
 # futex() and sched_yield(): what waiting for another worker's lock takes
 
 sub waits {
@@ -564,94 +409,6 @@ sub hot {
     }
 
     stop_nginx($_) for grep { /^hot-/ } keys %Nginx;
-}
-
-
-# the answers of a gateway to all that may be shown
-
-sub smoke_answers {
-    my ($kind) = @_;
-    my $name = "smoke-$kind";
-    my $key = key_of(1);
-    my $basic = 'Basic ' . MIME::Base64::encode_base64('user-3:secret', '');
-    my ($environment) = environments();
-
-    for my $try (
-        ['a key',           200, "Authorization: Bearer $key"],
-        ['other letters',   200, "authorization: bearer $key"],
-        ['X-API-Key',       200, "X-API-Key: $key"],
-        ['Basic',           200, "Authorization: $basic"],
-        ['none',            401],
-        ['unknown',         401, 'Authorization: Bearer nobody'],
-        ['too long',        401, 'Authorization: Bearer ' . 'x' x 4097],
-        ['another scheme',  401, "Authorization: Digest $key"],
-        ['two',             401, "Authorization: Bearer $key", "X-API-Key: $key"],
-        ['two X-API-Key',   401, "X-API-Key: $key", "X-API-Key: $key"],
-        ['disabled',        401, 'Authorization: Bearer ' . key_of(4)],
-        ['expired',         401, 'Authorization: Bearer ' . key_of(5)],
-        ['forgotten',       401, 'Authorization: Bearer ' . key_of(6)],
-        ['another scope',   403, "Authorization: Bearer $key"],
-    ) {
-        my ($what, $status, @headers) = @$try;
-        my $path = $status == 403 ? '/scoped/page' : '/checked/page';
-        my ($head) = get($Nginx{$name}{port}, $path, @headers);
-        $head =~ m{^HTTP/1\.1 $status } or fail("$kind: $what: $head");
-        $head =~ /^WWW-Authenticate: /m or fail("$kind: $what: $head") if $status == 401;
-    }
-
-    redis_kill($environment->{redis});
-    my ($head) = get($Nginx{$name}{port}, '/checked/page',
-                     'Authorization: Bearer ' . key_of(7));
-    $head =~ m{^HTTP/1\.1 503 .*^Retry-After: 1\r?$}ms or fail("$kind: away: $head");
-    redis_start($environment->{redis});
-    stop_nginx($name);
-}
-
-
-sub smoke_gateways {
-    for my $kind (kinds()) {
-        prepare(100);
-        my ($environment) = environments();
-        my $P = "$environment->{prefix}:apinizer";
-
-        redis($environment->{redis}, @$_) for
-            ['SET', "$P:key:" . sha256('user-3:secret'), 'bench:user-00000003'],
-            ['HSET', "$P:credential:bench:user-00000003",
-                     keys => join ' ', sha256(key_of(3)), sha256('user-3:secret')],
-            ['HSET', "$P:credential:bench:user-00000004", enabled => 0],
-            ['HSET', "$P:credential:bench:user-00000005", expires_at => 1],
-            ['HSET', "$P:credential:bench:user-00000006", keys => sha256('new')];
-
-        open_gateway($kind, "smoke-$kind");
-        for my $handler (qw(page proxied)) {
-            gateway_round("smoke-$kind", "$_/$handler", 3, 200, c => 8)
-                for qw(plain checked);
-        }
-        load(unknown_load("smoke-$kind", 100, c => 8));
-        smoke_answers($kind);
-        say("$kind: cached, unknown");
-
-        prepare(3000);
-        cold_round($kind, 2, 0, 0) >= 1 or fail("$kind: no lookup");
-        my $n = cold_round($kind, 2, 1, 0);
-        say("$kind: cold, $n lookups");
-
-        open_gateway($kind, 'smoke', zone => '1m', valid => 3600);
-        fill('smoke', 3000);
-        held('smoke', 3000) == 3000 or fail("$kind: keys are lost");
-        stop_nginx('smoke');
-        say("$kind: 3000 keys held");
-
-        open_gateway($kind, 'smoke', workers => 8, listen => ' reuseport');
-        gateway_round('smoke', 'checked/page', 1, 1000);
-        stop_nginx('smoke');
-        say("$kind: one key, 8 workers");
-    }
-
-    if (grep { $_ eq 'module' } kinds()) {
-        effect_rounds(20);
-        say('module: 20 deletes took effect');
-    }
 }
 
 

@@ -56,7 +56,7 @@ sub start_gateway {
 
     if ($kind eq 'module') {
         $modules = 'load_module ' . BenchPeers::module() . ';';
-        $http = "cred_environment $environment->{url};\n";
+        $http = qq(cred_environment "$environment->{url}";\n);
         $http .= "cred_access_zone cred_access $args{zone};\n" if $args{zone};
         $http .= "cred_access_valid $args{valid}s;\n" if $args{valid};
         $http .= "cred_access_lease $args{lease}s;\n" if $args{lease};
