@@ -183,17 +183,14 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      *     clcf->methods = 0;
      *     clcf->delete_at = { 0, NULL };
      *     clcf->registry = NULL;
-     *     clcf->addrs = NULL;
-     *     clcf->naddrs = 0;
-     *     clcf->unresolved = NULL;
-     *     clcf->password = { 0, NULL };
+     *     clcf->redis = { 0 };
      *     clcf->prefix = { 0, NULL };
      *     clcf->api.alloy_version = { 0, NULL };
      */
 
     clcf->apis = NGX_CONF_UNSET_PTR;
     clcf->strict = NGX_CONF_UNSET;
-    clcf->url = NGX_CONF_UNSET_PTR;
+    clcf->redis.url = NGX_CONF_UNSET_PTR;
     clcf->connect_timeout = NGX_CONF_UNSET_MSEC;
     clcf->command_timeout = NGX_CONF_UNSET_MSEC;
     clcf->cascade_timeout = NGX_CONF_UNSET_MSEC;
@@ -220,14 +217,8 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->apis, prev->apis, NULL);
     ngx_conf_merge_value(conf->strict, prev->strict, 1);
 
-    if (conf->url == NGX_CONF_UNSET_PTR) {
-        conf->addrs = prev->addrs;
-        conf->naddrs = prev->naddrs;
-        conf->unresolved = prev->unresolved;
-        conf->password = prev->password;
-    }
+    ngx_http_cred_redis_merge(&conf->redis, &prev->redis);
 
-    ngx_conf_merge_ptr_value(conf->url, prev->url, NULL);
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_msec_value(conf->connect_timeout, prev->connect_timeout,
                               1000);
@@ -249,7 +240,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
-    if (conf->url) {
+    if (conf->redis.url) {
         return ngx_http_cred_set_registry(cf, conf);
     }
 

@@ -267,7 +267,7 @@ ok(wait_for(sub {
 production: HGET {cred}:apinizer:credential:MyProject:api-user revision => 8
 production: SMEMBERS {cred}:apinizer:grants:MyProject:api-user => API_PROXY:orders
 production: SMEMBERS {cred}:apinizer:credentials:MyProject => api-user other
-production: XLEN {cred}:undeployments => 0
+production: XLEN {cred}:undeployments => 1
 staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 
 

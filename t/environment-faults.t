@@ -357,28 +357,48 @@ for (@table) {
 
 my $progress = '1:1700000000000-0';
 
+# progress, gateways, their longest lease; state and id
+
+sub replied {
+    my ($progress, @states) = @_;
+    return bytes([$progress, ':0', ':0', map { ($_, '1700000000000-0') } @states]);
+}
+
+sub gateways { return bytes([$progress, @_[0, 1], 'undeployed', @_[2 .. $#_]]) }
+
 our %Replies = (
     nonsense('late'),
     two         => ['refused', "+OK\r\n+OK\r\n"],
-    nested      => ['refused', bytes([$progress, ['undeployed']])],
-    number      => ['refused', bytes([$progress, ':1'])],
-    word        => ['refused', bytes([$progress, '+undeployed'])],
-    nils        => ['refused', bytes([$progress, undef])],
-    waiting     => ['refused', bytes([$progress, 'pending'])],
-    other       => ['refused', bytes([$progress, 'undone'])],
-    blank       => ['refused', bytes([$progress, ''])],
-    longer      => ['refused', bytes([$progress, 'undeployed '])],
-    error       => ['refused', bytes([$progress, '-WRONGTYPE of this one'])],
-    former      => ['refused', bytes(['undeployed'])],
+    nested      => ['refused', replied($progress, ['undeployed'])],
+    number      => ['refused', replied($progress, ':1')],
+    word        => ['refused', replied($progress, '+undeployed')],
+    nils        => ['refused', replied($progress, undef)],
+    waiting     => ['refused', replied($progress, 'pending')],
+    other       => ['refused', replied($progress, 'undone')],
+    blank       => ['refused', replied($progress, '')],
+    longer      => ['refused', replied($progress, 'undeployed ')],
+    error       => ['refused', replied($progress, '-WRONGTYPE of this one')],
+    former      => ['refused', bytes([$progress, 'undeployed'])],
     alone       => ['refused', bytes([$progress])],
-    three       => ['refused', bytes([$progress, 'undeployed', 'undeployed'])],
+    three       => ['refused', replied($progress, 'undeployed', 'undeployed')],
     swapped     => ['refused', bytes(['undeployed', $progress])],
-    'p-number'  => ['refused', bytes([':1', 'undeployed'])],
-    'p-nil'     => ['refused', bytes([undef, 'undeployed'])],
-    'p-array'   => ['refused', bytes([[], 'undeployed'])],
-    'p-nested'  => ['refused', bytes([[$progress], 'undeployed'])],
-    'p-word'    => ['refused', bytes(['+1:1-0', 'undeployed'])],
-    'p-error'   => ['refused', bytes(['-ERR no progress', 'undeployed'])],
+    'p-number'  => ['refused', replied(':1', 'undeployed')],
+    'p-nil'     => ['refused', replied(undef, 'undeployed')],
+    'p-array'   => ['refused', replied([], 'undeployed')],
+    'p-nested'  => ['refused', replied([$progress], 'undeployed')],
+    'p-word'    => ['refused', replied('+1:1-0', 'undeployed')],
+    'g-string'  => ['refused', gateways('0', ':0', '1-0')],
+    'g-nil'     => ['refused', gateways(undef, ':0', '1-0')],
+    'g-minus'   => ['refused', gateways(':-1', ':0', '1-0')],
+    'l-string'  => ['refused', gateways(':1', '100', '1-0')],
+    'l-minus'   => ['refused', gateways(':1', ':-1', '1-0')],
+    'l-long'    => ['refused', gateways(':1', ':3600001', '1-0')],
+    'i-none'    => ['refused', gateways(':1', ':1', '')],
+    'i-nil'     => ['refused', gateways(':1', ':1', undef)],
+    'i-number'  => ['refused', gateways(':1', ':1', ':1')],
+    'i-long'    => ['refused', gateways(':1', ':1', '1' x 80 . '-0')],
+    'i-missing' => ['refused', gateways(':1', ':1')],
+    'p-error'   => ['refused', replied('-ERR no progress', 'undeployed')],
 );
 
 # what would never be acknowledged, or make the registry forget where it was
@@ -390,20 +410,20 @@ my @malformed = ('', 'x', '1', '1:x', ':', '::', ':-', ':1-0', '1:-', '1:1-',
                  'x' x 300000);
 
 $Replies{sprintf 'malformed-%02d', $_}
-    = ['refused', bytes([\$malformed[$_], 'undeployed'])] for 0 .. $#malformed;
+    = ['refused', replied(\$malformed[$_], 'undeployed')] for 0 .. $#malformed;
 
 # how many calls there were by this connection: one
 
 our %Counts = map {
-    ("counts-$_" => bytes(["$_:1700000000000-0", 'undeployed']))
+    ("counts-$_" => replied("$_:1700000000000-0", 'undeployed'))
 } 0, 2, 3, 10, '9' x 15;
 
 our %Good = (
-    undeployed => [undef, bytes([$progress, 'undeployed'])],
-    gone       => ['absent', bytes([$progress, 'not_deployed'])],
-    newer      => ['superseded', bytes(['1:', 'superseded'])],
-    long       => [undef, bytes(['0' x 20 . '1:9' . '0' x 17 . '-' . '9' x 18,
-                                 'undeployed'])],
+    undeployed => [undef, replied($progress, 'undeployed')],
+    gone       => ['absent', replied($progress, 'not_deployed')],
+    newer      => ['superseded', replied('1:', 'superseded')],
+    long       => [undef, replied('0' x 20 . '1:9' . '0' x 17 . '-' . '9' x 18,
+                                'undeployed')],
 );
 
 my %all = (%Replies, %Good);
@@ -775,7 +795,7 @@ my $greeting = sub {
 my $reply = sub {
     my ($connection, @members) = @_[5 .. $#_];
     return bytes([++$count{$connection} . ':1700000000001-0',
-                  map { 'undeployed' } @members]);
+                  ':0', ':0', map { ('undeployed', '1-1') } @members]);
 };
 
 $ENV{TEST_NGINX_FAKE} = fake(replies => { STREAM => $greeting, EVAL => $reply,

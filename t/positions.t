@@ -35,9 +35,10 @@ sub stream {
 
 sub undeploy {
     my ($connection, @members) = @_;
-    my ($progress, @states) = @{ script('undeploy', 'production', 'undeployments',
-                                        "p:connection:$connection", @members) };
-    return ($progress =~ /^(\d+):(.*)\z/s, @states);
+    my ($progress, undef, undef, @own) =
+        @{ script('undeploy', 'production', 'undeployments',
+                  "p:connection:$connection", @members) };
+    return ($progress =~ /^(\d+):(.*)\z/s, @own[grep { $_ % 2 == 0 } 0 .. $#own]);
 }
 
 # undeployments of "e", unless they say of which
@@ -46,7 +47,7 @@ sub acknowledge {
     return script('acknowledge', 'staging', 'audit', 100, 1000, map {
         my ($member, $progress, %args) = @$_;
         ($args{environment} // 'e', $member, $args{state} // 'undeployed',
-         $args{error} // '', 5, $progress)
+         $args{error} // '', 5, $progress, $args{gateways} // '')
     } @_);
 }
 

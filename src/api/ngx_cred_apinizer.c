@@ -82,7 +82,9 @@ static ngx_str_t  ngx_cred_apinizer_reasons[] = {
     ngx_string(",\"success\":false,\"message\":\"Environment is unreachable, "
                "undeployment will be retried\"},"),
     ngx_string(",\"success\":false,\"message\":\"Environment refused the "
-               "undeployment, undeployment will be retried\"},")
+               "undeployment, undeployment will be retried\"},"),
+    ngx_string(",\"success\":false,\"message\":\"Gateways have not confirmed, "
+               "undeployment will be retried\"},")
 };
 
 

@@ -21,9 +21,12 @@
 
 
 #define NGX_CRED_OPERATION_LEN       32
+#define NGX_CRED_HASH_LEN            32   /* SHA-256 */
+#define NGX_CRED_HASH_HEX_LEN        64
 #define NGX_CRED_NAME_LEN            512  /* longer scopes and ids are cut
                                              before they are stored */
 #define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
+#define NGX_CRED_LEASE_MAX           3600000  /* of a gateway, milliseconds */
 
 
 /* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
@@ -63,6 +66,8 @@ typedef enum {
     NGX_CRED_LATE = 0,          /* no answer in time */
     NGX_CRED_UNREACHABLE,
     NGX_CRED_REFUSED,           /* answered with an error */
+    NGX_CRED_GATEWAYS,          /* it is gone there, and a gateway may still
+                                   have it */
 } ngx_cred_reason_e;
 
 
@@ -183,6 +188,13 @@ struct ngx_cred_registry_s {
  */
 ngx_int_t ngx_cred_registry_init(ngx_cred_registry_t *registry,
     ngx_pool_t *pool);
+
+/*
+ * The SHA-256 of "s", NGX_CRED_HASH_LEN bytes, or NGX_CRED_HASH_HEX_LEN digits
+ * of it.  NGX_OK, or NGX_ERROR if OpenSSL has none or there is no memory.
+ */
+ngx_int_t ngx_cred_hash(ngx_str_t *s, u_char *hash);
+ngx_int_t ngx_cred_hash_hex(ngx_str_t *s, u_char *hex);
 
 /* the word of $cred_result and of the audit stream; a constant */
 ngx_str_t *ngx_cred_result_name(ngx_cred_result_e result);

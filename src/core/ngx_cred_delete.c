@@ -8,7 +8,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_delete.h>
@@ -23,7 +22,6 @@ static ngx_int_t ngx_cred_delete_init(ngx_cred_delete_t *del,
 static u_char *ngx_cred_delete_keep(u_char *p, ngx_str_t *dst, ngx_str_t *src);
 static void ngx_cred_delete_cut(ngx_str_t *name);
 static ngx_int_t ngx_cred_delete_id(u_char *hex);
-static ngx_int_t ngx_cred_delete_hash(ngx_str_t *token, u_char *hex);
 static ngx_int_t ngx_cred_delete_ask(ngx_cred_delete_t *del);
 static void ngx_cred_delete_deadline(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
@@ -109,7 +107,7 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     ngx_cred_check_e   check;
 
     if (ngx_cred_delete_id(del->operation) != NGX_OK
-        || ngx_cred_delete_hash(&params->token, del->token) != NGX_OK)
+        || ngx_cred_hash_hex(&params->token, del->token) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -153,7 +151,7 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     arg++;
 
     arg->data = del->token;
-    arg->len = NGX_CRED_TOKEN_LEN;
+    arg->len = NGX_CRED_HASH_HEX_LEN;
     arg++;
 
     p = ngx_cred_delete_keep(p, arg++, &params->subject);
@@ -225,49 +223,6 @@ ngx_cred_delete_id(u_char *hex)
     }
 
     ngx_hex_dump(hex, random[--left], sizeof(random[0]));
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_cred_delete_hash(ngx_str_t *token, u_char *hex)
-{
-    u_char         hash[EVP_MAX_MD_SIZE];
-    unsigned int   len;
-
-    static EVP_MD_CTX    *ctx;
-    static const EVP_MD  *sha256;
-
-    if (ctx == NULL) {
-
-        /* fetched once, since OpenSSL 3 looks for it at each EVP_sha256() */
-
-#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
-        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-#else
-        sha256 = EVP_sha256();
-#endif
-
-        if (sha256 == NULL) {
-            return NGX_ERROR;
-        }
-
-        ctx = EVP_MD_CTX_new();
-        if (ctx == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (EVP_DigestInit_ex(ctx, sha256, NULL) != 1
-        || EVP_DigestUpdate(ctx, token->data, token->len) != 1
-        || EVP_DigestFinal_ex(ctx, hash, &len) != 1)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_hex_dump(hex, hash, len);
-    ngx_memzero(hash, sizeof(hash));
 
     return NGX_OK;
 }

@@ -23,7 +23,6 @@
 
 
 #define NGX_CRED_DELETE_ARGS   7
-#define NGX_CRED_TOKEN_LEN     64   /* SHA-256 in hex */
 
 
 struct ngx_cred_delete_s {
@@ -53,7 +52,7 @@ struct ngx_cred_delete_s {
     ngx_uint_t                   held;          /* not released yet */
 
     u_char                       operation[NGX_CRED_OPERATION_LEN];
-    u_char                       token[NGX_CRED_TOKEN_LEN];
+    u_char                       token[NGX_CRED_HASH_HEX_LEN];
     u_char                       rate[NGX_INT_T_LEN];
     u_char                       time[NGX_INT64_LEN];
 

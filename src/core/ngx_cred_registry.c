@@ -40,7 +40,16 @@ ngx_cred_redis_script_t  ngx_cred_undeploy_script = {
     ngx_string("undeploy.lua"),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY),
     ngx_string(NGX_CRED_SCRIPT_UNDEPLOY_SHA),
-    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, NGX_CRED_UNDEPLOY_WHOLE, 1, 0
+    NGX_CRED_CALL, NGX_CRED_UNDEPLOY_SHARED, NGX_CRED_UNDEPLOY_WHOLE,
+    NGX_CRED_UNDEPLOY_OWN, 0
+};
+
+
+ngx_cred_redis_script_t  ngx_cred_effective_script = {
+    ngx_string("effective.lua"),
+    ngx_string(NGX_CRED_SCRIPT_EFFECTIVE),
+    ngx_string(NGX_CRED_SCRIPT_EFFECTIVE_SHA),
+    NGX_CRED_CALL, NGX_CRED_EFFECTIVE_SHARED, 0, 1, 0
 };
 
 

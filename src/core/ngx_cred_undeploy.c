@@ -25,6 +25,8 @@ static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_cred_reason_e ngx_cred_undeploy_reason(
     ngx_cred_redis_command_t *command);
+static ngx_int_t ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command, ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
@@ -127,17 +129,84 @@ ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
     if (rc == NGX_DECLINED) {
         ngx_str_set(&error, "environment has lost its memory");
 
-    } else if (rc == NGX_OK && reply->type == NGX_CRED_REDIS_STRING) {
-        u->state = ngx_cred_state(&reply->str);
+    } else if (rc == NGX_OK) {
 
-        if (u->state != NGX_CRED_PENDING) {
-            ngx_cred_undeploy_done(u);
+        if (ngx_cred_undeploy_done_there(u, command, reply) == NGX_OK) {
             return;
         }
     }
 
     ngx_str_null(&u->progress);
     ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
+}
+
+
+/* it is gone there: settled, unless there are gateways */
+
+static ngx_int_t
+ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command, ngx_cred_redis_reply_t *reply)
+{
+    ngx_str_t                *id;
+    ngx_cred_state_e          state;
+    ngx_cred_redis_reply_t  **whole, **own;
+
+    if (reply == command->whole
+        || reply->elts[0]->type != NGX_CRED_REDIS_STRING
+        || reply->elts[1]->type != NGX_CRED_REDIS_STRING)
+    {
+        return NGX_ERROR;
+    }
+
+    whole = command->whole->elts;
+    own = reply->elts;
+
+    state = ngx_cred_state(&own[0]->str);
+
+    if (state == NGX_CRED_PENDING
+        || whole[1]->type != NGX_CRED_REDIS_INTEGER
+        || whole[2]->type != NGX_CRED_REDIS_INTEGER
+        || whole[1]->integer < 0 || whole[2]->integer < 0
+        || whole[2]->integer > NGX_CRED_LEASE_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    u->state = state;
+    u->gateways = whole[1]->integer;
+
+    if (u->gateways == 0) {
+        ngx_cred_undeploy_done(u);
+        return NGX_OK;
+    }
+
+    id = &own[1]->str;
+
+    if (id->len == 0 || !ngx_cred_undeploy_is_id(id->data, id->data + id->len))
+    {
+        return NGX_ERROR;
+    }
+
+    u->id.len = id->len;
+    u->id.data = ngx_pstrdup(u->pool, id);
+    if (u->id.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    u->duration = ngx_current_msec - u->start;
+
+    return ngx_cred_effect_wait(u, whole[2]->integer);
+}
+
+
+void
+ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u, ngx_cred_state_e state)
+{
+    u->state = state;
+
+    u->handler(u);
+
+    ngx_cred_acknowledge(u);
 }
 
 
@@ -287,10 +356,34 @@ ngx_cred_undeploy_done(ngx_cred_undeployment_t *u)
 static void
 ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
 {
+    ngx_str_t  gateways;
+
+    ngx_cred_effect_word(u, &gateways);
+
+    u->command.handler = ngx_cred_acknowledge_reply;
+    u->command.data = u;
+
+    if (ngx_cred_acknowledge_send(u, &u->command, u->args, &gateways) != NGX_OK)
+    {
+
+        /*
+         * The registry does not know what was done: the entry is attempted
+         * again after its lease, which does no harm.
+         */
+
+        u->release(u);
+    }
+}
+
+
+ngx_int_t
+ngx_cred_acknowledge_send(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command, ngx_str_t *args, ngx_str_t *gateways)
+{
     ngx_str_t         *arg;
     ngx_cred_redis_t  *redis;
 
-    arg = u->args;
+    arg = args;
 
     *arg++ = u->environment;
     *arg++ = u->member;
@@ -302,27 +395,18 @@ ngx_cred_acknowledge(ngx_cred_undeployment_t *u)
     arg++;
 
     *arg++ = u->progress;
+    *arg++ = *gateways;
 
-    u->command.script = &ngx_cred_acknowledge_script;
-    u->command.shared = u->registry->acknowledge;
-    u->command.args = u->args;
-    u->command.nargs = arg - u->args;
-    u->command.prepare = NULL;
-    u->command.handler = ngx_cred_acknowledge_reply;
-    u->command.closing = 1;
-    u->command.data = u;
+    command->script = &ngx_cred_acknowledge_script;
+    command->shared = u->registry->acknowledge;
+    command->args = args;
+    command->nargs = arg - args;
+    command->prepare = NULL;
+    command->closing = 1;
 
     redis = ngx_cred_registry_redis(u->registry);
 
-    if (redis == NULL || ngx_cred_redis_eval(redis, &u->command) != NGX_OK) {
-
-        /*
-         * The registry does not know what was done: the entry is attempted
-         * again after its lease, which does no harm.
-         */
-
-        u->release(u);
-    }
+    return redis ? ngx_cred_redis_eval(redis, command) : NGX_DECLINED;
 }
 
 

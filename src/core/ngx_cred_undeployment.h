@@ -30,11 +30,19 @@
 #define NGX_CRED_CLAIM_SHARED        5
 #define NGX_CRED_AGAIN_SHARED        2
 #define NGX_CRED_STREAM_SHARED       2
+#define NGX_CRED_EFFECTIVE_SHARED    1
 
-/* and elements of its reply: time, or the stream's progress */
+/*
+ * and elements of its reply: time; or the stream's progress, gateways and
+ * their longest lease
+ */
 
 #define NGX_CRED_DELETE_WHOLE        1
-#define NGX_CRED_UNDEPLOY_WHOLE      1
+#define NGX_CRED_UNDEPLOY_WHOLE      3
+
+/* and for each undeployment its state and its id in the stream */
+
+#define NGX_CRED_UNDEPLOY_OWN        2
 
 /*
  * and for each delete result, subject, scope, member, where its cascade begins,
@@ -43,9 +51,13 @@
 
 #define NGX_CRED_DELETE_OWN          7
 
-/* environment, member, state, error, duration, progress */
+/* environment, member, state, error, duration, progress, gateways */
 
-#define NGX_CRED_ACKNOWLEDGE_ARGS    6
+#define NGX_CRED_ACKNOWLEDGE_ARGS    7
+
+/* id, how */
+
+#define NGX_CRED_EFFECTIVE_ARGS      2
 
 /* environment, what to do, epoch, last id, run id, known id */
 
@@ -57,6 +69,7 @@
 
 
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
+typedef struct ngx_cred_effect_s        ngx_cred_effect_t;
 
 typedef void (*ngx_cred_undeployment_handler_pt)(ngx_cred_undeployment_t *u);
 
@@ -79,6 +92,10 @@ struct ngx_cred_undeployment_s {
                                                         acknowledge.lua */
     ngx_msec_t                          start;
     ngx_msec_t                          duration;
+
+    ngx_str_t                           id;          /* in the stream */
+    ngx_uint_t                          gateways;
+    ngx_cred_effect_t                  *effect;      /* once it is waited for */
 
     u_char                              number[NGX_INT64_LEN];
 
@@ -103,6 +120,7 @@ extern ngx_cred_redis_script_t  ngx_cred_acknowledge_script;
 extern ngx_cred_redis_script_t  ngx_cred_claim_script;
 extern ngx_cred_redis_script_t  ngx_cred_again_script;
 extern ngx_cred_redis_script_t  ngx_cred_stream_script;
+extern ngx_cred_redis_script_t  ngx_cred_effective_script;
 
 
 /*
@@ -111,6 +129,31 @@ extern ngx_cred_redis_script_t  ngx_cred_stream_script;
  * An attempt takes no longer than the connect and the command timeout together.
  */
 void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
+
+/*
+ * Waits for the environment's gateways, of which none has a lease longer than
+ * "lease" milliseconds, after the reply that the undeployment is done there:
+ * its state is NGX_CRED_PENDING until all of them have applied it or cannot
+ * have a lease any more.  Then ngx_cred_undeploy_effective() is called, later
+ * than this returns.  NGX_ERROR if there is no memory.
+ */
+ngx_int_t ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease);
+void ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u,
+    ngx_cred_state_e state);
+
+/*
+ * What acknowledge.lua is told of the gateways, which lives as long as the
+ * undeployment: nothing if there are none.
+ */
+void ngx_cred_effect_word(ngx_cred_undeployment_t *u, ngx_str_t *word);
+
+/*
+ * Has the registry write the receipt.  "command", whose handler and data are
+ * set, and NGX_CRED_ACKNOWLEDGE_ARGS "args" are in use until that is called.
+ * NGX_OK, or NGX_DECLINED if it will not be.
+ */
+ngx_int_t ngx_cred_acknowledge_send(ngx_cred_undeployment_t *u,
+    ngx_cred_redis_command_t *command, ngx_str_t *args, ngx_str_t *gateways);
 
 /*
  * Settles it without an attempt: the environment has not been registered for

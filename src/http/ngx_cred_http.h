@@ -27,13 +27,27 @@ typedef struct {
 } ngx_http_cred_main_conf_t;
 
 
-/* a host name in "cred_registry" that was not known when nginx started */
+#define NGX_HTTP_CRED_PREFIX  "{cred}"
+
+
+/* a host name of a Redis that was not known when nginx started */
 
 typedef struct {
     char                       *err;
     ngx_str_t                   at;            /* FILE:LINE of the directive */
     ngx_uint_t                  warned;        /* unsigned  warned:1; */
 } ngx_http_cred_unresolved_t;
+
+
+/* what a directive says of a Redis; "url" is UNSET_PTR without it */
+
+typedef struct {
+    ngx_cred_redis_url_t       *url;
+    ngx_addr_t                 *addrs;
+    ngx_uint_t                  naddrs;
+    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
+    ngx_str_t                   password;      /* from a file */
+} ngx_http_cred_redis_t;
 
 
 typedef struct {
@@ -47,11 +61,7 @@ typedef struct {
 
     /* what the registry is made from */
 
-    ngx_cred_redis_url_t       *url;
-    ngx_addr_t                 *addrs;
-    ngx_uint_t                  naddrs;
-    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
-    ngx_str_t                   password;      /* from a file */
+    ngx_http_cred_redis_t       redis;
     ngx_str_t                   prefix;
     ngx_msec_t                  connect_timeout;
     ngx_msec_t                  command_timeout;
@@ -123,6 +133,23 @@ ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
  * that no environment is registered.
  */
 void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
+
+/*
+ * Reads URL [password_file=PATH] of the directive at hand into "redis", whose
+ * "url" is UNSET_PTR.
+ */
+char *ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis);
+
+/* takes the settings of the level above, unless there are own ones */
+void ngx_http_cred_redis_merge(ngx_http_cred_redis_t *conf,
+    ngx_http_cred_redis_t *prev);
+
+/*
+ * NGX_OK if the host has addresses or there is a "resolver" at this level, else
+ * NGX_ERROR, which is logged; "kind" is what it is called there.
+ */
+ngx_int_t ngx_http_cred_redis_resolvable(ngx_conf_t *cf,
+    ngx_http_cred_redis_t *redis, const char *kind);
 
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -3,16 +3,19 @@
 --
 -- KEYS[1]  P:audit
 -- ARGV     prefix, shortest and longest delay (ms); then for each undeployment
---          environment, member, state, error, duration (ms) and progress: the
+--          environment, member, state, error, duration (ms), progress: the
 --          connection's epoch and the last id that undeploy.lua returned, with
---          a colon between, or "" if it returned nothing
+--          a colon between, or "" if it returned nothing; and of its gateways
+--          "" if there are none, "COUNT MS" when it was effective, or, pending
+--          because it is waited for, "COUNT MS STATE": after how long it is due
+--          again, and what it will be
 -- returns  nil or the last error; or, if the epoch of any is over, an array
 --          with "stale" for each of these and "" for the others
 
 -- an undeployment is known by the place of its environment in ARGV; its other
 -- arguments are that many places further
-local FIRST, STRIDE = 4, 6
-local MEMBER, STATE, FAILURE, MS, PROGRESS = 1, 2, 3, 4, 5
+local FIRST, STRIDE = 4, 7
+local MEMBER, STATE, FAILURE, MS, PROGRESS, GATEWAYS = 1, 2, 3, 4, 5, 6
 
 local P, clock = ARGV[1], redis.call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
@@ -98,13 +101,22 @@ end
 
 local function write(i, kept)
     local state, ms, error = ARGV[i + STATE], ARGV[i + MS], ARGV[i + FAILURE]
+    local gateways, effect, waiting
+
+    if ARGV[i + GATEWAYS] ~= '' then
+        gateways, effect, waiting =
+            string.match(ARGV[i + GATEWAYS], '^(%d+) (%d+) ?([%a_]*)$')
+    end
 
     -- as delete.lua writes it, and what mostly becomes of it
     if kept == '{"state":"pending","attempts":0}' and error == ''
        and (state == 'undeployed' or state == 'not_deployed')
     then
         return '{"state":"' .. state .. '","attempts":1,"last":' .. stamp
-               .. ',"ms":' .. ms .. '}'
+               .. ',"ms":' .. ms
+               .. (gateways and ',"gateways":' .. gateways .. ',"effective":'
+                                .. effect or '')
+               .. '}'
     end
 
     local ok, receipt = pcall(cjson.decode, kept or '')
@@ -117,15 +129,29 @@ local function write(i, kept)
         return
     end
 
-    receipt.state = state
+    -- an attempt that waits is none before it is over
+    waiting = waiting ~= '' and waiting
+
+    -- what was done by an earlier attempt is not there any more
+    if state == 'not_deployed' and receipt.waiting == 'undeployed' then
+        state = 'undeployed'
+    end
+
+    receipt.state, receipt.waiting = state, waiting or receipt.waiting
     receipt.attempts = (tonumber(receipt.attempts) or 0)
-                       + (state == 'unregistered' and 0 or 1)
+                       + ((state == 'unregistered' or waiting) and 0 or 1)
     receipt.first = receipt.first or now - ms
     receipt.last, receipt.next = now, nil
     receipt.ms = tonumber(ms)
     receipt.error = error ~= '' and error or receipt.error
+    receipt.gateways = tonumber(gateways)
 
-    if state == 'pending' then
+    if state ~= 'pending' then
+        receipt.waiting = nil
+        receipt.effective = gateways and math.floor(now - receipt.first)
+    elseif waiting then
+        receipt.next = now + effect
+    else
         -- three quarters of the delay and a random part of the rest
         local delay = ARGV[2] * 2 ^ math.min(receipt.attempts - 1, 30)
         local random = (clock[2] + i * 1327) % 1000

@@ -400,6 +400,17 @@ local function record(ask, concerned, member)
     end
 end
 
+-- those of the keys that gateways know it by, unless they lead to another one
+
+local function delete_entries(ask)
+    for hash in string.gmatch(ask.keys, '%S+') do
+        local entry = this.own .. ':key:' .. hash
+        if redis.pcall('GET', entry) == string.sub(ask.names, 2) then
+            redis.call('DEL', entry)
+        end
+    end
+end
+
 local function delete(ask)
     local concerned = this.known[ask.owned] or concern(ask.owned)
     if concerned == 'full' then
@@ -429,6 +440,9 @@ local function delete(ask)
         error(failure, 0)
     end
 
+    if ask.keys then
+        delete_entries(ask)
+    end
     redis.call('DEL', ask.credential, this.own .. ':grants' .. ask.names)
 
     if concerned.count == 0 then
@@ -451,7 +465,8 @@ end
 -- resumed
 
 local function check_credential(ask)
-    local found = redis.call('HMGET', ask.credential, 'owner', 'revision')
+    local found = redis.call('HMGET', ask.credential, 'owner', 'revision',
+                             'keys')
     local owner, revision = found[1], found[2]
 
     if not owner and not revision
@@ -464,7 +479,7 @@ local function check_credential(ask)
         return refuse(ask, 'not_found') or 'not_found'
     end
 
-    ask.owner = owner
+    ask.owner, ask.keys = owner, found[3]
     ask.revision = revision and string.match(revision, '^0*(%d+)$')
     ask.unusable = revision and not ask.revision
                    and string.sub(revision, 1, 512)
@@ -532,7 +547,7 @@ local function serve(i, n)
         subject = token[1], roles = token[3] or '',
         -- with room for what the checks find, since tables grow slowly
         owned = nil, right = nil, names = nil, credential = nil, open = nil,
-        owner = nil, revision = nil, unusable = nil
+        owner = nil, revision = nil, unusable = nil, keys = nil
     }
     local failure = decide(ask)
 

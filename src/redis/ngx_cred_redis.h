@@ -52,6 +52,7 @@ typedef struct ngx_cred_redis_reply_s    ngx_cred_redis_reply_t;
 typedef struct ngx_cred_redis_command_s  ngx_cred_redis_command_t;
 
 typedef void (*ngx_cred_redis_greet_pt)(ngx_cred_redis_t *redis, void *data);
+typedef void (*ngx_cred_redis_message_pt)(void *data);
 
 
 /* a parsed Redis URL; strings are decoded and live as long as its pool */
@@ -103,6 +104,15 @@ typedef struct {
     ngx_cred_redis_greet_pt     greet;
     ngx_cred_redis_greet_pt     abandon;
     void                       *data;
+
+    /*
+     * A connection that is subscribed to "channel" takes no commands, and is
+     * made by ngx_cred_redis_keep().  "message" is called when it is subscribed
+     * and for each message after that, from within its events.
+     */
+
+    ngx_str_t                   channel;
+    ngx_cred_redis_message_pt   message;
 } ngx_cred_redis_conf_t;
 
 
@@ -302,8 +312,8 @@ void ngx_cred_redis_regreet(ngx_cred_redis_t *redis);
 
 /*
  * Connects if there is no connection and none is about to be made; for an owner
- * who wants to notice that a Redis is back.  Does nothing in a worker that
- * exits.
+ * who wants to notice that a Redis is back, or who is subscribed.  Does nothing
+ * in a worker that exits.
  */
 void ngx_cred_redis_keep(ngx_cred_redis_t *redis);
 

@@ -328,7 +328,15 @@ ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
 
     rc |= ngx_cred_redis_codec_append(&redis->out, args, 1, &redis->log);
 
-    if (redis->down && redis->conf.greet == NULL) {
+    if (redis->conf.channel.len) {
+        redis->handshake |= NGX_CRED_REDIS_SUBSCRIBE;
+
+        ngx_str_set(&args[0], "SUBSCRIBE");
+        args[1] = redis->conf.channel;
+
+        rc |= ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
+
+    } else if (redis->down && redis->conf.greet == NULL) {
 
         /*
          * Servers are known that go on answering TIME when they answer nothing
@@ -375,6 +383,10 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
             }
 
             reason = "refused AUTH:";
+        }
+
+        if (step == NGX_CRED_REDIS_SUBSCRIBE) {
+            reason = "refused SUBSCRIBE:";
         }
 
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0, reason,
@@ -438,6 +450,15 @@ ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
 static ngx_int_t
 ngx_cred_redis_handshake_done(ngx_cred_redis_t *redis)
 {
+    if (redis->conf.channel.len) {
+        ngx_cred_redis_back(redis);
+        ngx_cred_redis_ready(redis);
+
+        redis->conf.message(redis->conf.data);
+
+        return NGX_OK;
+    }
+
     if (redis->conf.greet == NULL) {
         ngx_cred_redis_ready(redis);
         return NGX_OK;

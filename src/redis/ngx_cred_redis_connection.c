@@ -239,7 +239,9 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
         if (n == NGX_ERROR || n == 0) {
 
-            if (redis->ncommands == 0 && redis->state == NGX_CRED_REDIS_READY) {
+            if (redis->ncommands == 0 && redis->state == NGX_CRED_REDIS_READY
+                && redis->conf.channel.len == 0)
+            {
                 ngx_cred_redis_close(redis);
                 return;
             }

@@ -34,13 +34,14 @@
 #define NGX_CRED_REDIS_SELECT          0x02
 #define NGX_CRED_REDIS_TIME            0x04
 #define NGX_CRED_REDIS_PROBE           0x08   /* any reply will do */
+#define NGX_CRED_REDIS_SUBSCRIBE       0x10
 
 
 typedef enum {
     NGX_CRED_REDIS_CLOSED = 0,
     NGX_CRED_REDIS_RESOLVING,
     NGX_CRED_REDIS_CONNECTING,
-    NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, TIME */
+    NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, TIME, SUBSCRIBE */
     NGX_CRED_REDIS_GREETING,         /* the owner's commands only */
     NGX_CRED_REDIS_READY
 } ngx_cred_redis_state_e;

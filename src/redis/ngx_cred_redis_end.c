@@ -51,7 +51,8 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         redis->doubtful = 1;
     }
 
-    if ((redis->state != NGX_CRED_REDIS_READY || redis->doubtful)
+    if ((redis->state != NGX_CRED_REDIS_READY || redis->doubtful
+         || redis->conf.channel.len)
         && !redis->retired)
     {
         redis->failures++;

@@ -271,6 +271,11 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_cred_redis_reply_t    *own, slice;
     ngx_cred_redis_command_t  *first, *command;
 
+    if (redis->conf.channel.len) {
+        redis->conf.message(redis->conf.data);
+        return NGX_OK;
+    }
+
     if (ngx_queue_empty(&redis->sent)) {
         return NGX_ERROR;
     }

@@ -1,0 +1,323 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/*
+ * The wait for gateways.  An undeployment is effective when each gateway of the
+ * environment has applied it, or when none of those that have not can have a
+ * lease any more: the longest one, as it was noted when the credential went,
+ * has passed since the reply came, by the clock itself.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_core.h>
+#include <ngx_cred_clock.h>
+#include <ngx_cred_undeployment.h>
+
+
+#define NGX_CRED_EFFECT_DELAY     50    /* between two asks, at most, in ms */
+#define NGX_CRED_EFFECT_MARGIN    10    /* that is outwaited, too ... */
+#define NGX_CRED_EFFECT_DRIFT     128   /* ... with this part of the lease,
+                                           since clocks go at other rates */
+#define NGX_CRED_EFFECT_PATIENCE  500   /* then the registry is told that it
+                                           takes longer; less than the margin of
+                                           a claim */
+#define NGX_CRED_EFFECT_RETRY     2000  /* after it should be over, in ms */
+
+#define NGX_CRED_EFFECT_WORD_LEN                                              \
+    (2 * NGX_INT64_LEN + sizeof("  not_deployed") - 1)
+
+
+struct ngx_cred_effect_s {
+    ngx_cred_undeployment_t   *undeployment;
+    ngx_cred_state_e           state;        /* when it is effective */
+
+    uint64_t                   replied;      /* ns, monotonic */
+    ngx_msec_t                 wait;         /* since then */
+    ngx_msec_t                 delay;        /* to the next ask */
+    ngx_event_t                timer;
+
+    ngx_cred_redis_command_t   command;
+    ngx_str_t                  shared[NGX_CRED_EFFECTIVE_SHARED];
+    ngx_str_t                  args[NGX_CRED_EFFECTIVE_ARGS];
+
+    ngx_cred_redis_command_t   note;         /* of the receipt meanwhile */
+    ngx_str_t                  note_args[NGX_CRED_ACKNOWLEDGE_ARGS];
+
+    u_char                     word[NGX_CRED_EFFECT_WORD_LEN];
+
+    unsigned                   outwaited:1;
+    unsigned                   noted:1;
+    unsigned                   noting:1;     /* "note" is under way */
+    unsigned                   over:1;
+};
+
+
+static void ngx_cred_effect_timer_handler(ngx_event_t *ev);
+static ngx_int_t ngx_cred_effect_ask(ngx_cred_effect_t *effect);
+static void ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_effect_again(ngx_cred_effect_t *effect);
+static void ngx_cred_effect_note(ngx_cred_effect_t *effect);
+static void ngx_cred_effect_noted(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply);
+static void ngx_cred_effect_over(ngx_cred_effect_t *effect);
+static ngx_msec_int_t ngx_cred_effect_left(ngx_cred_effect_t *effect);
+
+
+static ngx_str_t  ngx_cred_effect_wait_word = ngx_string("wait");
+static ngx_str_t  ngx_cred_effect_outwaited_word = ngx_string("outwaited");
+
+
+ngx_int_t
+ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
+{
+    u_char             *p;
+    ngx_str_t          *prefix;
+    ngx_cred_effect_t  *effect;
+
+    effect = ngx_pcalloc(u->pool, sizeof(ngx_cred_effect_t));
+    if (effect == NULL) {
+        return NGX_ERROR;
+    }
+
+    prefix = &u->shared[1];
+
+    p = ngx_pnalloc(u->pool, prefix->len + sizeof(":gateways") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    effect->shared[0].data = p;
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+    p = ngx_cpymem(p, ":gateways", sizeof(":gateways") - 1);
+    effect->shared[0].len = p - effect->shared[0].data;
+
+    effect->undeployment = u;
+    effect->state = u->state;
+    effect->replied = ngx_cred_clock_monotonic();
+    effect->wait = lease + lease / NGX_CRED_EFFECT_DRIFT
+                   + NGX_CRED_EFFECT_MARGIN;
+    effect->delay = 1;
+
+    effect->timer.handler = ngx_cred_effect_timer_handler;
+    effect->timer.data = effect;
+    effect->timer.log = ngx_cycle->log;
+
+    u->effect = effect;
+    u->state = NGX_CRED_PENDING;
+    u->reason = NGX_CRED_GATEWAYS;
+    ngx_str_set(&u->error, "gateways have not confirmed");
+
+    ngx_add_timer(&effect->timer, effect->delay);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cred_effect_timer_handler(ngx_event_t *ev)
+{
+    ngx_cred_effect_t  *effect;
+
+    effect = ev->data;
+
+    effect->outwaited = (ngx_cred_effect_left(effect) <= 0);
+
+    if (ngx_cred_effect_ask(effect) == NGX_OK) {
+        return;
+    }
+
+    /* they are outwaited, whether or not the environment can be told so */
+
+    if (effect->outwaited) {
+        ngx_cred_effect_over(effect);
+
+    } else {
+        ngx_cred_effect_again(effect);
+    }
+}
+
+
+static ngx_int_t
+ngx_cred_effect_ask(ngx_cred_effect_t *effect)
+{
+    char                     *err;
+    ngx_cred_redis_t         *redis;
+    ngx_cred_undeployment_t  *u;
+
+    u = effect->undeployment;
+
+    redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
+                                       &err);
+    if (redis == NULL) {
+        return NGX_DECLINED;
+    }
+
+    effect->args[0] = u->id;
+    effect->args[1] = effect->outwaited ? ngx_cred_effect_outwaited_word
+                                        : ngx_cred_effect_wait_word;
+
+    effect->command.script = &ngx_cred_effective_script;
+    effect->command.shared = effect->shared;
+    effect->command.args = effect->args;
+    effect->command.nargs = NGX_CRED_EFFECTIVE_ARGS;
+    effect->command.handler = ngx_cred_effect_reply;
+    effect->command.closing = 1;
+    effect->command.data = effect;
+
+    return ngx_cred_redis_eval(redis, &effect->command);
+}
+
+
+static void
+ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_cred_effect_t  *effect;
+
+    effect = command->data;
+
+    if (effect->outwaited
+        || (command->status == NGX_CRED_REDIS_OK
+            && reply->type == NGX_CRED_REDIS_INTEGER && reply->integer == 0))
+    {
+        ngx_cred_effect_over(effect);
+        return;
+    }
+
+    ngx_cred_effect_again(effect);
+}
+
+
+static void
+ngx_cred_effect_again(ngx_cred_effect_t *effect)
+{
+    ngx_msec_int_t  left;
+
+    left = ngx_cred_effect_left(effect);
+
+    if (!effect->noted
+        && (ngx_msec_int_t) effect->wait - left >= NGX_CRED_EFFECT_PATIENCE)
+    {
+        ngx_cred_effect_note(effect);
+    }
+
+    effect->delay = ngx_min(2 * effect->delay, NGX_CRED_EFFECT_DELAY);
+
+    /* a worker that exits need not stay for what the registry knows of */
+
+    effect->timer.cancelable = effect->noted && !effect->noting;
+
+    ngx_add_timer(&effect->timer,
+                  ngx_max(ngx_min((ngx_msec_int_t) effect->delay, left), 1));
+}
+
+
+/* whoever claims it later begins anew: this one goes on */
+
+static void
+ngx_cred_effect_note(ngx_cred_effect_t *effect)
+{
+    ngx_str_t  word;
+
+    effect->noted = 1;
+
+    effect->note.handler = ngx_cred_effect_noted;
+    effect->note.data = effect;
+
+    ngx_cred_effect_word(effect->undeployment, &word);
+
+    effect->noting = (ngx_cred_acknowledge_send(effect->undeployment,
+                                                &effect->note,
+                                                effect->note_args, &word)
+                      == NGX_OK);
+}
+
+
+static void
+ngx_cred_effect_noted(ngx_cred_redis_command_t *command,
+    ngx_cred_redis_reply_t *reply)
+{
+    ngx_cred_effect_t  *effect;
+
+    effect = command->data;
+
+    effect->noting = 0;
+
+    if (effect->over) {
+        ngx_cred_effect_over(effect);
+    }
+}
+
+
+static void
+ngx_cred_effect_over(ngx_cred_effect_t *effect)
+{
+    effect->over = 1;
+
+    if (effect->noting) {
+        return;
+    }
+
+    ngx_str_null(&effect->undeployment->error);
+
+    ngx_cred_undeploy_effective(effect->undeployment, effect->state);
+}
+
+
+/* in milliseconds, rounded up */
+
+static ngx_msec_int_t
+ngx_cred_effect_left(ngx_cred_effect_t *effect)
+{
+    uint64_t  passed;
+
+    passed = ngx_cred_clock_monotonic() - effect->replied;
+
+    return (ngx_msec_int_t) effect->wait
+           - (ngx_msec_int_t) (passed / NGX_CRED_MSEC);
+}
+
+
+/*
+ * How many gateways, and after how long it was effective; or, while it is
+ * waited for, after how long it is due again, and its state when it is over.
+ */
+
+void
+ngx_cred_effect_word(ngx_cred_undeployment_t *u, ngx_str_t *word)
+{
+    u_char             *p;
+    ngx_msec_int_t      left;
+    ngx_cred_effect_t  *effect;
+
+    effect = u->effect;
+
+    if (effect == NULL) {
+        ngx_str_null(word);
+        return;
+    }
+
+    p = effect->word;
+
+    if (u->state == NGX_CRED_PENDING) {
+        left = ngx_max(ngx_cred_effect_left(effect), 0);
+
+        p = ngx_sprintf(p, "%ui %M %V", u->gateways,
+                        (ngx_msec_t) left + NGX_CRED_EFFECT_RETRY,
+                        ngx_cred_state_name(effect->state));
+
+    } else {
+        p = ngx_sprintf(p, "%ui %M", u->gateways, ngx_current_msec - u->start);
+    }
+
+    word->data = effect->word;
+    word->len = p - effect->word;
+}

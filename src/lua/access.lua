@@ -1,0 +1,91 @@
+-- Tells whom keys belong to.  A key is known if its entry leads to a credential
+-- that names it: an entry that somebody forgot admits nobody.
+--
+-- KEYS[1]  P:gateways
+-- ARGV     prefix; then for each key its API, its SHA-256, and a grant that is
+--          asked for, or ""
+-- returns  for each key three elements: SCOPE:ID, escaped, or "" if it is not
+--          known, disabled or expired; 1 or 0, whether it holds the grant; and
+--          for how many ms yet, or -1 for ever
+
+-- a key is known by its place in ARGV; its other arguments are that many places
+-- further
+local FIRST, STRIDE = 2, 3
+local HASH, GRANT = 1, 2
+
+local P, call, now = ARGV[1], redis.call, nil
+
+-- What a replica or a master without its replicas says may be old.  A disk that
+-- is full makes nothing old
+
+local fresh = redis.pcall('DEL', P .. ':none')
+if type(fresh) == 'table' and string.sub(fresh.err, 1, 7) ~= 'MISCONF' then
+    return fresh
+end
+
+local function left(expires_at)
+    if not expires_at then
+        return -1
+    end
+    if not now then
+        local clock = call('TIME')
+        now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    end
+    return math.ceil((tonumber(expires_at) or 0) * 1000 - now)
+end
+
+-- two parts, which are escaped as undeploy.lua escapes them
+
+local function is_name(pointer)
+    local rest = string.match(pointer, '^[^:]+:[^:]+$')
+    if rest and string.find(rest, '%', 1, true) then
+        rest = string.gsub(string.gsub(rest, '%%25', ''), '%%3A', '')
+        rest = not string.find(rest, '%', 1, true)
+    end
+    return rest
+end
+
+local function find(i)
+    local api, hash, grant = ARGV[i], ARGV[i + HASH], ARGV[i + GRANT]
+    local own = P .. ':' .. api
+    local pointer = call('GET', own .. ':key:' .. hash)
+
+    if not pointer or not is_name(pointer) then
+        return ''
+    end
+
+    local is = call('HMGET', own .. ':credential:' .. pointer, 'keys',
+                    'enabled', 'expires_at')
+
+    if not is[1] or is[2] == '0'
+       or not string.find(' ' .. is[1] .. ' ', ' ' .. hash .. ' ', 1, true)
+    then
+        return ''
+    end
+
+    local ms = left(is[3])
+
+    -- a NaN has expired, too
+    if not (ms == -1 and not is[3] or ms > 0) then
+        return ''
+    end
+
+    return pointer,
+           grant ~= '' and call('SISMEMBER', own .. ':grants:' .. pointer,
+                                grant) or 0,
+           -- as much as an integer reply and a clock can hold
+           math.min(ms, 1e15)
+end
+
+local reply = {nil, nil, nil}
+
+for i = FIRST, #ARGV, STRIDE do
+    local n = i - FIRST + 1
+    local ok, pointer, granted, ms = pcall(find, i)
+    if not ok then
+        pointer = type(pointer) == 'table' and pointer or {err = pointer}
+    end
+    reply[n], reply[n + 1], reply[n + 2] = pointer, granted or 0, ms or -1
+end
+
+return reply
