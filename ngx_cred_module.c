@@ -23,7 +23,6 @@ static ngx_int_t ngx_http_cred_init_process(ngx_cycle_t *cycle);
 
 static char *ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 static char *ngx_http_cred_prefix(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_cred_retry_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -323,8 +322,8 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_cred_loc_conf_t *clcf = conf;
 
     ngx_str_t                  *value;
-    ngx_uint_t                  i, j;
-    ngx_cred_api_t            **api, **apis;
+    ngx_uint_t                  i, j, n;
+    ngx_cred_api_t             *api, **apis;
     ngx_http_cred_main_conf_t  *cmcf;
 
     if (clcf->apis != NGX_CONF_UNSET_PTR) {
@@ -346,21 +345,15 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        for (api = ngx_cred_apis; *api; api++) {
-            if (ngx_http_cred_same_string(&(*api)->name, &value[i])) {
-                break;
-            }
-        }
-
-        if (*api == NULL) {
-            ngx_http_cred_unknown_api(cf, &value[i]);
+        api = ngx_http_cred_find_api(cf, &value[i], &n);
+        if (api == NULL) {
             return NGX_CONF_ERROR;
         }
 
         apis = clcf->apis->elts;
 
         for (j = 0; j < clcf->apis->nelts; j++) {
-            if (apis[j] == *api) {
+            if (apis[j] == api) {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "duplicate API \"%V\"", &value[i]);
                 return NGX_CONF_ERROR;
@@ -372,9 +365,9 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        *apis = *api;
+        *apis = api;
 
-        clcf->methods |= (*api)->method;
+        clcf->methods |= api->method;
     }
 
     if (ngx_http_cred_directive_at(cf, &clcf->delete_at) != NGX_OK) {
@@ -385,27 +378,6 @@ ngx_http_cred_delete(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cmcf->intercepted = 1;
 
     return NGX_CONF_OK;
-}
-
-
-static void
-ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name)
-{
-    u_char           *p, *last;
-    ngx_cred_api_t  **api;
-    u_char            known[NGX_MAX_CONF_ERRSTR];
-
-    p = known;
-    last = known + sizeof(known);
-
-    for (api = ngx_cred_apis; *api; api++) {
-        p = ngx_slprintf(p, last, "%s%V", p == known ? "" : ", ",
-                         &(*api)->name);
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown API \"%V\", there are: %*s", name,
-                       (size_t) (p - known), known);
 }
 
 

@@ -163,6 +163,51 @@ ngx_cred_api_scheme(ngx_str_t *value, const char *scheme, ngx_str_t *rest)
 
 
 ngx_int_t
+ngx_cred_api_basic(ngx_pool_t *pool, ngx_str_t *basic, ngx_str_t *login)
+{
+    u_char     *p, *last;
+    ngx_str_t   text;
+
+    text = *basic;
+
+    /* ngx_decode_base64() reads up to the first "=" and ignores the rest */
+
+    if (text.len && text.len % 4 == 0 && text.data[text.len - 1] == '=') {
+        text.len--;
+
+        if (text.data[text.len - 1] == '=') {
+            text.len--;
+        }
+    }
+
+    last = text.data + text.len;
+
+    if (ngx_strlchr(text.data, last, '=') != NULL) {
+        return NGX_DECLINED;
+    }
+
+    login->data = ngx_pnalloc(pool, ngx_base64_decoded_length(text.len));
+    if (login->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_decode_base64(login, &text) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    last = login->data + login->len;
+
+    for (p = login->data; p < last; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return ngx_strlchr(login->data, last, ':') ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
 ngx_cred_api_token(ngx_str_t *token)
 {
     size_t  i;

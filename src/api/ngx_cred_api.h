@@ -179,6 +179,14 @@ ngx_int_t ngx_cred_api_header(ngx_cred_view_t *view, ngx_uint_t n,
 ngx_int_t ngx_cred_api_scheme(ngx_str_t *value, const char *scheme,
     ngx_str_t *rest);
 
+/*
+ * Decodes "user:password" of a Basic scheme (RFC 7617) into memory of "pool".
+ * NGX_DECLINED if it is malformed, has control characters or no colon;
+ * NGX_ERROR if there is no memory.
+ */
+ngx_int_t ngx_cred_api_basic(ngx_pool_t *pool, ngx_str_t *basic,
+    ngx_str_t *login);
+
 /* NGX_OK if "token" is not empty and has visible ASCII characters only */
 ngx_int_t ngx_cred_api_token(ngx_str_t *token);
 

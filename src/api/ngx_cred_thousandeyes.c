@@ -178,7 +178,8 @@ ngx_cred_thousandeyes_identify(ngx_cred_view_t *view,
 static ngx_int_t
 ngx_cred_thousandeyes_token(ngx_cred_view_t *view, ngx_cred_params_t *params)
 {
-    u_char     *p, *last, *colon;
+    u_char     *last, *colon;
+    ngx_int_t   rc;
     ngx_str_t   value, basic, login;
 
     if (ngx_cred_api_header(view, 0, &value) != NGX_OK) {
@@ -189,43 +190,16 @@ ngx_cred_thousandeyes_token(ngx_cred_view_t *view, ngx_cred_params_t *params)
         return ngx_cred_api_bearer(view, 0, &params->token);
     }
 
-    /* ngx_decode_base64() reads up to the first "=" and ignores the rest */
+    rc = ngx_cred_api_basic(view->pool, &basic, &login);
 
-    if (basic.len && basic.len % 4 == 0
-        && basic.data[basic.len - 1] == '=')
-    {
-        basic.len--;
-
-        if (basic.data[basic.len - 1] == '=') {
-            basic.len--;
-        }
-    }
-
-    if (ngx_strlchr(basic.data, basic.data + basic.len, '=') != NULL) {
-        return NGX_DECLINED;
-    }
-
-    login.data = ngx_pnalloc(view->pool,
-                             ngx_base64_decoded_length(basic.len));
-    if (login.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_decode_base64(&login, &basic) != NGX_OK) {
-        return NGX_DECLINED;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     last = login.data + login.len;
-
-    for (p = login.data; p < last; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
-            return NGX_DECLINED;
-        }
-    }
-
     colon = ngx_strlchr(login.data, last, ':');
 
-    if (colon == NULL || colon == login.data || colon + 1 == last) {
+    if (colon == login.data || colon + 1 == last) {
         return NGX_DECLINED;
     }
 

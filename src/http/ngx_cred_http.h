@@ -165,6 +165,10 @@ char *ngx_http_cred_set_registry(ngx_conf_t *cf,
 ngx_uint_t ngx_http_cred_retries(ngx_array_t *registries,
     ngx_cred_registry_t *registry);
 
+/* the API of that name and its number; NULL, which is logged */
+ngx_cred_api_t *ngx_http_cred_find_api(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_uint_t *number);
+
 ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
 
 /* writes FILE:LINE of the directive at hand; NGX_ERROR if there is no memory */
@@ -172,6 +176,12 @@ ngx_int_t ngx_http_cred_directive_at(ngx_conf_t *cf, ngx_str_t *at);
 
 /* adds the variables; the configuration calls it */
 ngx_int_t ngx_http_cred_add_variables(ngx_conf_t *cf);
+
+/* adds those of a table that ends with ngx_http_null_variable */
+ngx_int_t ngx_http_cred_add_table(ngx_conf_t *cf, ngx_http_variable_t *table);
+
+/* sets a variable to "s", or to nothing if that is NULL or empty; NGX_OK */
+ngx_int_t ngx_http_cred_variable(ngx_http_variable_value_t *v, ngx_str_t *s);
 
 
 #endif /* _NGX_CRED_HTTP_H_INCLUDED_ */

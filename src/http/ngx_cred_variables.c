@@ -21,8 +21,6 @@ static ngx_int_t ngx_http_cred_count_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cred_time_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_cred_variable(ngx_http_variable_value_t *v,
-    ngx_str_t *s);
 
 
 static ngx_http_variable_t  ngx_http_cred_variables[] = {
@@ -78,9 +76,16 @@ static ngx_http_variable_t  ngx_http_cred_variables[] = {
 ngx_int_t
 ngx_http_cred_add_variables(ngx_conf_t *cf)
 {
+    return ngx_http_cred_add_table(cf, ngx_http_cred_variables);
+}
+
+
+ngx_int_t
+ngx_http_cred_add_table(ngx_conf_t *cf, ngx_http_variable_t *table)
+{
     ngx_http_variable_t  *var, *v;
 
-    for (v = ngx_http_cred_variables; v->name.len; v++) {
+    for (v = table; v->name.len; v++) {
 
         var = ngx_http_add_variable(cf, &v->name, v->flags);
         if (var == NULL) {
@@ -189,7 +194,7 @@ ngx_http_cred_time_variable(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_cred_variable(ngx_http_variable_value_t *v, ngx_str_t *s)
 {
     if (s == NULL || s->len == 0) {

@@ -37,7 +37,7 @@ end
 -- two parts, which are escaped as undeploy.lua escapes them
 
 local function is_name(pointer)
-    local rest = string.match(pointer, '^[^:]+:[^:]+$')
+    local rest = #pointer <= 4096 and string.match(pointer, '^[^:]+:[^:]+$')
     if rest and string.find(rest, '%', 1, true) then
         rest = string.gsub(string.gsub(rest, '%%25', ''), '%%3A', '')
         rest = not string.find(rest, '%', 1, true)

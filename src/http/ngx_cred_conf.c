@@ -5,7 +5,7 @@
  */
 
 
-/* directives that name a Redis: its URL, its addresses, its password */
+/* what directives have in common: a Redis, an API, their place */
 
 
 #include <ngx_config.h>
@@ -23,6 +23,7 @@ static char *ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, char *err);
 static char *ngx_http_cred_redis_password_file(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, ngx_str_t *path);
+static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 
 
 char *
@@ -291,4 +292,44 @@ ngx_http_cred_directive_at(ngx_conf_t *cf, ngx_str_t *at)
               - at->data;
 
     return NGX_OK;
+}
+
+
+ngx_cred_api_t *
+ngx_http_cred_find_api(ngx_conf_t *cf, ngx_str_t *name, ngx_uint_t *number)
+{
+    ngx_cred_api_t  **api;
+
+    for (api = ngx_cred_apis; *api; api++) {
+
+        if (ngx_http_cred_same_string(&(*api)->name, name)) {
+            *number = api - ngx_cred_apis;
+            return *api;
+        }
+    }
+
+    ngx_http_cred_unknown_api(cf, name);
+
+    return NULL;
+}
+
+
+static void
+ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char           *p, *last;
+    ngx_cred_api_t  **api;
+    u_char            known[NGX_MAX_CONF_ERRSTR];
+
+    p = known;
+    last = known + sizeof(known);
+
+    for (api = ngx_cred_apis; *api; api++) {
+        p = ngx_slprintf(p, last, "%s%V", p == known ? "" : ", ",
+                         &(*api)->name);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown API \"%V\", there are: %*s", name,
+                       (size_t) (p - known), known);
 }

@@ -1,0 +1,343 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/* the zone: counters of invalidations, environments with their leases */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <openssl/rand.h>
+#include <ngx_cred_clock.h>
+#include <ngx_cred_zone.h>
+#include <ngx_cred_zone_memory.h>
+
+
+/* a lease is one word, changed at once: until when (ms), and its length */
+
+#define NGX_CRED_LEASE_BITS          22     /* of NGX_CRED_LEASE_MAX */
+#define ngx_cred_lease_word(until, length)                                    \
+    ((uint64_t) (until) << NGX_CRED_LEASE_BITS | (length))
+#define ngx_cred_lease_until(word)   ((word) >> NGX_CRED_LEASE_BITS)
+#define ngx_cred_lease_length(word)                                           \
+    ((word) & (((uint64_t) 1 << NGX_CRED_LEASE_BITS) - 1))
+
+#define ngx_cred_load(p)             __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define ngx_cred_store(p, value)     __atomic_store_n(p, value,               \
+                                                      __ATOMIC_SEQ_CST)
+
+#define NGX_CRED_ZONE_RANDOM         6      /* bytes, in the gateway's name */
+
+
+static uint64_t ngx_cred_zone_next(ngx_cred_zone_t *zone);
+static ngx_int_t ngx_cred_zone_name(ngx_cred_zone_t *zone,
+    ngx_cred_zone_environment_t *environment, ngx_str_t *name);
+static void ngx_cred_zone_set_length(ngx_cred_zone_environment_t *environment,
+    ngx_msec_t length);
+
+
+ngx_cred_zone_t *
+ngx_cred_zone_create(ngx_slab_pool_t *shpool, ngx_str_t *name, ngx_log_t *log)
+{
+    u_char            random[NGX_CRED_ZONE_RANDOM];
+    ngx_cred_zone_t  *zone;
+
+    zone = ngx_slab_calloc(shpool, sizeof(ngx_cred_zone_t));
+
+    if (zone == NULL || RAND_bytes(random, sizeof(random)) != 1) {
+        goto failed;
+    }
+
+    zone->shpool = shpool;
+    ngx_hex_dump(zone->random, random, sizeof(random));
+
+    zone->name.len = name->len;
+    zone->name.data = ngx_slab_alloc(shpool, name->len);
+    if (zone->name.data == NULL) {
+        goto failed;
+    }
+
+    ngx_memcpy(zone->name.data, name->data, name->len);
+
+    if (ngx_cred_zone_cache_init(zone) != NGX_OK) {
+        goto failed;
+    }
+
+    /* a cache that is full is no error */
+
+    shpool->log_nomem = 0;
+
+    return zone;
+
+failed:
+
+    ngx_log_error(NGX_LOG_EMERG, log, 0,
+                  "no memory or no random numbers for \"cred_access_zone\"");
+
+    return NULL;
+}
+
+
+ngx_cred_zone_environment_t *
+ngx_cred_zone_environment(ngx_cred_zone_t *zone, ngx_str_t *name,
+    ngx_msec_t lease, ngx_log_t *log)
+{
+    ngx_uint_t                    i;
+    ngx_cred_zone_environment_t  *environment;
+
+    for (i = 0; i < zone->nenvironments; i++) {
+        environment = zone->environments[i];
+
+        if (environment->name.len == name->len
+            && ngx_memcmp(environment->name.data, name->data, name->len) == 0)
+        {
+            ngx_cred_zone_set_length(environment, lease);
+            return environment;
+        }
+    }
+
+    if (zone->nenvironments == NGX_CRED_ZONE_ENVIRONMENTS) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "too many environments in cred_access_zone \"%V\" "
+                      "since it was made", &zone->name);
+        return NULL;
+    }
+
+    environment = ngx_slab_calloc(zone->shpool,
+                                  sizeof(ngx_cred_zone_environment_t));
+
+    if (environment == NULL
+        || ngx_cred_zone_name(zone, environment, name) != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "no memory in cred_access_zone \"%V\"", &zone->name);
+        return NULL;
+    }
+
+    environment->number = (u_short) zone->nenvironments;
+    environment->lease = ngx_cred_lease_word(0, lease);
+
+    zone->environments[zone->nenvironments++] = environment;
+
+    return environment;
+}
+
+
+/* one of its own in each, since several may be the same Redis after all */
+
+static ngx_int_t
+ngx_cred_zone_name(ngx_cred_zone_t *zone,
+    ngx_cred_zone_environment_t *environment, ngx_str_t *name)
+{
+    u_char     *p;
+    ngx_str_t   host;
+
+    p = ngx_slab_alloc(zone->shpool, name->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    environment->name.data = p;
+    environment->name.len = name->len;
+    ngx_memcpy(p, name->data, name->len);
+
+    host = ngx_cycle->hostname;
+    host.len = ngx_min(host.len, NGX_CRED_ZONE_NAME_LEN / 2);
+
+    environment->gateway.data = environment->gateway_data;
+    environment->gateway.len =
+        ngx_snprintf(environment->gateway_data, NGX_CRED_ZONE_NAME_LEN,
+                     "%V-%*s-%ui", &host, sizeof(zone->random), zone->random,
+                     zone->nenvironments)
+        - environment->gateway_data;
+
+    return NGX_OK;
+}
+
+
+uint64_t
+ngx_cred_zone_seq(ngx_cred_zone_t *zone)
+{
+    return ngx_cred_load(&zone->seq);
+}
+
+
+static uint64_t
+ngx_cred_zone_next(ngx_cred_zone_t *zone)
+{
+    return __atomic_add_fetch(&zone->seq, 1, __ATOMIC_SEQ_CST);
+}
+
+
+u_short
+ngx_cred_zone_counter(ngx_str_t *api, u_char *pointer, size_t len)
+{
+    uint32_t  hash;
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, api->data, api->len);
+    ngx_crc32_update(&hash, (u_char *) ":", 1);
+    ngx_crc32_update(&hash, pointer, len);
+    ngx_crc32_final(hash);
+
+    return (u_short) (hash ^ hash >> 16);
+}
+
+
+void
+ngx_cred_zone_invalidate(ngx_cred_zone_t *zone, u_short counter)
+{
+    ngx_cred_store(&zone->counters[counter], ngx_cred_zone_next(zone));
+}
+
+
+void
+ngx_cred_zone_forget(ngx_cred_zone_t *zone,
+    ngx_cred_zone_environment_t *environment)
+{
+    ngx_cred_store(&environment->forgotten, ngx_cred_zone_next(zone));
+}
+
+
+ngx_uint_t
+ngx_cred_zone_current(ngx_cred_zone_t *zone,
+    ngx_cred_zone_environment_t *environment, ngx_cred_zone_record_t *record)
+{
+    return ngx_cred_load(&zone->counters[record->counter]) <= record->seq
+           && ngx_cred_load(&environment->forgotten) <= record->seq;
+}
+
+
+ngx_uint_t
+ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment)
+{
+    uint64_t  word;
+
+    word = ngx_cred_load(&environment->lease);
+
+    return ngx_cred_clock() < ngx_cred_lease_until(word) * NGX_CRED_MSEC;
+}
+
+
+ngx_msec_t
+ngx_cred_zone_lease_length(ngx_cred_zone_environment_t *environment)
+{
+    return (ngx_msec_t)
+               ngx_cred_lease_length(ngx_cred_load(&environment->lease));
+}
+
+
+ngx_msec_t
+ngx_cred_zone_lease_left(ngx_cred_zone_environment_t *environment)
+{
+    uint64_t  until, now;
+
+    until = ngx_cred_lease_until(ngx_cred_load(&environment->lease));
+    now = ngx_cred_clock() / NGX_CRED_MSEC;
+
+    return (ngx_msec_t) (until > now ? until - now : 0);
+}
+
+
+void
+ngx_cred_zone_grant(ngx_cred_zone_environment_t *environment, uint64_t at,
+    ngx_msec_t length)
+{
+    uint64_t  old, word, until;
+
+    old = ngx_cred_load(&environment->lease);
+
+    do {
+        if (ngx_cred_lease_length(old) != length) {
+            return;
+        }
+
+        until = ngx_max(ngx_cred_lease_until(old), at + length);
+        word = ngx_cred_lease_word(until, length);
+
+    } while (!__atomic_compare_exchange_n(&environment->lease, &old, word, 0,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+
+/* a shorter one is taken before it is announced */
+
+static void
+ngx_cred_zone_set_length(ngx_cred_zone_environment_t *environment,
+    ngx_msec_t length)
+{
+    uint64_t  old, word, until, now;
+
+    old = ngx_cred_load(&environment->lease);
+
+    do {
+        now = ngx_cred_clock() / NGX_CRED_MSEC;
+        until = ngx_min(ngx_cred_lease_until(old), now + length);
+        word = ngx_cred_lease_word(until, length);
+
+    } while (!__atomic_compare_exchange_n(&environment->lease, &old, word, 0,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+
+ngx_int_t
+ngx_cred_zone_applied(ngx_cred_zone_environment_t *environment, u_char *id,
+    size_t *len)
+{
+    switch (ngx_cred_zone_lock(&environment->lock)) {
+
+    case NGX_BUSY:
+        return NGX_BUSY;
+
+    case NGX_DECLINED:
+
+        /* its holder has died over it: it may be anything */
+
+        environment->applied_len = 0;
+        break;
+
+    default: /* NGX_OK */
+        break;
+    }
+
+    *len = environment->applied_len;
+    ngx_memcpy(id, environment->applied, *len);
+
+    ngx_cred_zone_unlock(&environment->lock);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_zone_set_applied(ngx_cred_zone_environment_t *environment, u_char *id,
+    size_t len)
+{
+    if (ngx_cred_zone_lock(&environment->lock) == NGX_BUSY) {
+        return NGX_BUSY;
+    }
+
+    environment->applied_len = len;
+    ngx_memcpy(environment->applied, id, len);
+
+    ngx_cred_zone_unlock(&environment->lock);
+
+    return NGX_OK;
+}
+
+
+ngx_str_t *
+ngx_cred_zone_gateway(ngx_cred_zone_environment_t *environment)
+{
+    return &environment->gateway;
+}
+
+
+u_short
+ngx_cred_zone_number(ngx_cred_zone_environment_t *environment)
+{
+    return environment->number;
+}
