@@ -350,6 +350,16 @@ sub waits {
 }
 
 
+# requests that were not answered from the cache
+
+sub missed {
+    my ($name, $count) = @_;
+    my $m = load(gateway_load($name, 'marked/page', 1, $count,
+                              H => 'X-Cred-Cache: HIT'));
+    return sprintf '%d of %d', $count - $m->{marked}, $count;
+}
+
+
 sub hot {
     my @kinds = kinds();
     my @paths = qw(plain/page checked/page);
@@ -382,8 +392,8 @@ sub hot {
     }
 
     say('| gateway | workers | check | requests/s | p99 ms | CPU µs per request '
-        . '| context switches | waits for a lock |');
-    say('|---|---:|---|---:|---:|---:|---:|---:|');
+        . '| context switches | waits for a lock | looked up |');
+    say('|---|---:|---|---:|---:|---:|---:|---:|---:|');
 
     for my $kind (@kinds) {
         for my $workers (1, 8) {
@@ -391,11 +401,12 @@ sub hot {
                 my $name = "hot-$kind-$workers";
                 my @m = @{ $all{"$name-$path"} };
                 my $waits = waits($name, gateway_load($name, $path, 1, 50000));
-                say(sprintf '| %s | %d | %s | %s | %.2f | %s | %.3f | %s |',
+                say(sprintf '| %s | %d | %s | %s | %.2f | %s | %.3f | %s | %s |',
                     $kind, $workers, $path =~ /checked/ ? 'yes' : 'no',
                     pair(map { $_->{rate} } @m), median(map { $_->{p99} / 1000 } @m),
                     pair(map { $_->{cpu} } @m), median(map { $_->{switches} } @m),
-                    defined $waits ? sprintf('%.4f', $waits) : '');
+                    defined $waits ? sprintf('%.4f', $waits) : '',
+                    $path =~ /checked/ ? missed($name, 50000) : '');
             }
         }
 
@@ -405,7 +416,7 @@ sub hot {
             median(map { $checked->[$_]{cpu} - $plain->[$_]{cpu} } 0 .. $Rounds - 1);
         } 1, 8;
         say(sprintf '| %s | | *added by the check* | | | %.2f with one worker, '
-            . '%.2f with eight | | |', $kind, @added);
+            . '%.2f with eight | | | |', $kind, @added);
     }
 
     stop_nginx($_) for grep { /^hot-/ } keys %Nginx;
