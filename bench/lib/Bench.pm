@@ -352,7 +352,7 @@ sub load_wait {
 
     my $text = slurp("$Dir/$load->{id}.log");
 
-    $? == 0 or fail($text);
+    $? == 0 or fail($text || "load ended with status $?");
 
     return { $text =~ /(\w+)=([\d.]+)/g };
 }

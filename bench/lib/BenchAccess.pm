@@ -16,11 +16,12 @@ use CredTest::Redis;
 use List::Util qw(sum0);
 use Time::HiRes ();
 
-our @EXPORT = qw(access unknown cold memory_of_keys hot prepare open_gateway
+our @EXPORT = qw(access steps unknown cold memory_of_keys hot prepare open_gateway
                  gateway_round cold_round fill held);
 
 my $Keys = 1000;
 
+my @Handlers = qw(page proxied);
 my %Handler = (page => 'a file of 5 bytes', proxied => 'proxy_pass');
 
 
@@ -60,7 +61,6 @@ sub gateway_round {
 sub access {
     my $rounds = 3 * $Rounds;
     my @kinds = kinds();
-    my @handlers = qw(page proxied);
     my %all;
 
     say("\n## Cached checks, 64 clients, $Keys keys, $rounds interleaved rounds\n");
@@ -69,7 +69,7 @@ sub access {
     open_gateway($_, "access-$_") for @kinds;
 
     for my $round (0 .. $rounds) {
-        for my $handler (@handlers) {
+        for my $handler (@Handlers) {
             for my $kind (@kinds) {
                 for my $path ("plain/$handler", "checked/$handler") {
                     my $m = gateway_round("access-$kind", $path, $Keys, 50000);
@@ -82,7 +82,7 @@ sub access {
     say('| handler | gateway | requests/s | CPU µs per request | without check | added |');
     say('|---|---|---:|---:|---:|---:|');
 
-    for my $handler (@handlers) {
+    for my $handler (@Handlers) {
         my %added;
 
         for my $kind (@kinds) {
@@ -107,30 +107,30 @@ sub access {
     }
 
     stop_nginx("access-$_") for @kinds;
-    counted(\@kinds, \@handlers, 10, 40);
 }
 
 
-# nothing else goes on in a gateway that is counted: neither a lease call nor a
-# lookup
+# nothing else goes on in a gateway whose instructions are counted: neither a
+# lease call nor a lookup
 
-sub counted {
-    my ($kinds, $handlers, @counts) = @_;
-
-    say("\nInstructions per request, outside of the kernel, one key:\n");
+sub steps {
+    say("\n## Cached checks, instructions per request outside of the kernel\n");
     say('| handler | gateway | without check | with | more |');
     say('|---|---|---:|---:|---:|');
 
-    for my $kind (@$kinds) {
-        my $name = "counted-$kind";
-        open_gateway($kind, $name, valid => 3600, lease => 3600);
+    prepare(1);
 
-        for my $handler (@$handlers) {
+    for my $kind (kinds()) {
+        my $name = "steps-$kind";
+        open_gateway($kind, $name, valid => 3600, lease => 3600);
+        wait_for(sub { missed($name, 1) =~ /^0/ }) or fail("$name has no lease");
+
+        for my $handler (@Handlers) {
             my @is;
 
             for my $path ("plain/$handler", "checked/$handler") {
                 load(gateway_load($name, $path, 1, 2000, c => 1));
-                my $n = instructions($name, $path, @counts);
+                my $n = instructions($name, $path, 10, 40);
                 return say('not counted: a process cannot be attached')
                     unless defined $n;
                 push @is, $n;
