@@ -139,7 +139,8 @@ clean:
 
 help:
 	@echo "make             build/ngx_cred_module.so for this machine's nginx"
-	@echo "make demo        delete one credential of each API, end to end"
+	@echo "make demo        delete one credential of each API, end to end, and"
+	@echo "                 one that gateways are called with"
 	@echo "make test        all tests; SUITE=t/FILE.t for one file and no units;"
 	@echo "                 CRED_KEEP=1 keeps the logs"
 	@echo "make test-asan   the same with nginx and module under sanitizers"

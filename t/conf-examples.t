@@ -4,52 +4,121 @@ use CredTest;
 
 my $dir = temp_dir();
 my $data = slurp('conf-examples/data/apinizer.redis');
-my $copies = join '', grep { /^\w+ \S+:(?:credentials?|grants):/ }
-                      $data =~ /(.*\n)/g;
+my $deployed = slurp('conf-examples/data/deployed.redis');
 my $path = '/apiops/projects/MyProject/credentials/api-user/';
+my $credential = '{cred}:apinizer:credential:MyProject:api-user';
+
+my ($bearer, $basic, $api_key) = ('Authorization: Bearer YOUR_KEY',
+                                  'Authorization: Basic '
+                                  . 'YXBpLXVzZXI6WU9VUl9QQVNTV09SRA==',
+                                  'X-API-Key: YOUR_KEY');
+my $monitor = 'Authorization: Basic bW9uaXRvcjpZT1VSX1BBU1NXT1JE';
+
+# what a gateway admits and refuses: path, status, headers
+
+my %gateway = (
+    'gateway' => [
+        ['/orders/1', 200, $bearer], ['/orders/1', 200, $basic],
+        ['/orders/1', 200, $api_key], ['/orders/1', 200, $api_key],
+        ['/orders/1', 401], ['/orders/1', 401, 'X-API-Key: OTHER'],
+        ['/orders/1', 401, $bearer, $api_key], ['/orders/1', 401, $monitor],
+        ['/invoices/1', 403, $api_key], ['/1', 404, $api_key],
+    ],
+    'gateway-keys' => [
+        ['/argument?key=YOUR_KEY', 200], ['/argument?a=b&key=YOUR_KEY', 200],
+        ['/argument?key=OTHER', 401], ['/argument', 401],
+        ['/argument', 401, $bearer], ['/header', 200, 'X-My-Key: YOUR_KEY'],
+        ['/header', 401, 'X-My-Key: OTHER'], ['/header', 401, $api_key],
+    ],
+    'gateway-satisfy' => [
+        ['/', 200, $api_key], ['/', 200, $monitor], ['/', 200, $basic],
+        ['/', 401], ['/', 401, 'X-API-Key: OTHER'],
+    ],
+    'gateway-deletes' => [['/', 200, $api_key], ['/', 401]],
+);
+
 
 redis('registry', 'HSET', '{cred}:environments', 'production',
       redis_tcp('production'), 'staging', redis_url('staging'));
 
+mkdir "$dir/data";
+copy('conf-examples/data/htpasswd', "$dir/data/htpasswd");
+
 for my $file (glob 'conf-examples/*.conf') {
+    my ($name) = $file =~ m{([^/]+)\.conf$};
     my $text = slurp($file);
     my ($port, $backend) = (free_port(), free_port());
 
+    $text =~ s{127\.0\.0\.1:6379/1}{'127.0.0.1:' . redis_port('production')}ge;
     $text =~ s/127\.0\.0\.1:6379/'127.0.0.1:' . redis_port('registry')/ge;
     $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
     $text =~ s/127\.0\.0\.1:8081/127.0.0.1:$backend/g;
     $text =~ s{build/ngx_cred_module\.so}{$ENV{TEST_NGINX_LOAD_MODULES}};
     $text =~ s{build/nginx\.pid}{$dir/example.pid};
 
-    open my $out, '>', "$dir/example.conf" or die $!;
-    print $out $text;
-    close $out;
+    copy(\$text, "$dir/example.conf");
 
-    is_deeply([ redis_load('registry', $data) ], [], "$file: data");
-    redis_load($_, $copies) for qw(production staging);
+    is_deeply([ redis_load('registry', $data),
+                map { redis_load($_, $deployed) } qw(production staging) ],
+              [], "$file: data");
 
-    my $name = $file =~ tr{/}{-}r;
     my $pid = spawn('nginx', $name, $ENV{TEST_NGINX_BINARY}, '-p', $dir,
                     '-e', 'stderr', '-c', "$dir/example.conf");
 
     $ENV{TEST_NGINX_PORT} = $port;
 
-    my $other = call('GET', $path);
-    my $answer = call('DELETE', $path, ['Authorization: Bearer YOUR_TOKEN']);
+    check_gateway($file, @{ $gateway{$name} })
+        if ok(!!$gateway{$name} == $text =~ /cred_access/, "$file: is known");
+    check_deletes($file, $text) if $text =~ /cred_delete/;
 
-    is($other->{status}, $text =~ /proxy_pass/ ? 200 : 404, "$file: GET");
-    is($answer->{status}, 200, "$file: DELETE");
-    like($answer->{body}, qr/"staging","success":true/, "$file: answer");
-    is(redis($_, 'EXISTS', '{cred}:apinizer:credential:MyProject:api-user'), 0,
-       "$file: gone from $_") for qw(registry production staging);
+    # the key was good before that, in front of whatever deletes
+
+    is(call('GET', '/', [$api_key])->{status}, 401, "$file: refused")
+        if $name eq 'gateway-deletes';
 
     reap($pid, 'QUIT');
 
     my $log = slurp("$dir/$name.log");
     is_deeply([ CredTest::faults([ split /\n/, $log ]),
                 CredTest::reports($log) ], [], "$file: error log");
+    unlike($log, qr/YOUR_(?:KEY|PASSWORD|TOKEN)|[0-9a-f]{64}/,
+           "$file: no key is in the logs");
 }
 
 for my $file (glob 'conf-examples/data/*.redis') {
     is_deeply([ redis_load('registry', slurp($file)) ], [], $file);
+}
+
+
+sub check_gateway {
+    my ($file, @calls) = @_;
+
+    for (@calls) {
+        my ($path, $status, @headers) = @$_;
+        is(call('GET', $path, \@headers)->{status}, $status,
+           "$file: " . join ' ', $path, @headers);
+    }
+}
+
+
+sub check_deletes {
+    my ($file, $text) = @_;
+
+    my $other = call('GET', $path);
+    my $answer = call('DELETE', $path, ['Authorization: Bearer YOUR_TOKEN']);
+    my ($location) = $text =~ m{location /(?:apiops/)? \{(.*?)\}}s;
+
+    is($other->{status}, $location =~ /proxy_pass/ ? 200 : 404, "$file: GET");
+    is($answer->{status}, 200, "$file: DELETE");
+    like($answer->{body}, qr/"staging","success":true/, "$file: answer");
+    is(redis($_, 'EXISTS', $credential), 0, "$file: gone from $_")
+        for qw(registry production staging);
+}
+
+
+sub copy {
+    my ($from, $to) = @_;
+    open my $out, '>', $to or die $!;
+    print $out ref $from ? $$from : slurp($from);
+    close $out or die $!;
 }

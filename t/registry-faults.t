@@ -535,6 +535,7 @@ answer_is(del('api-user'), 'deleted', everywhere());
 $ENV{TEST_NGINX_RELAY} = relay(sub { $_[0] == 1 ? \"" : $_[1] });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_connect_timeout  10s;
 cred_command_timeout  2s;
 --- script
 my $answer = del('api-user');
@@ -560,6 +561,7 @@ $ENV{TEST_NGINX_RELAY} = relay(sub {
 });
 --- http_config
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
+cred_connect_timeout  10s;
 cred_command_timeout  2s;
 --- script
 answer_is(del('api-user'), 'asked again', everywhere());

@@ -25,6 +25,8 @@
 #define NGX_CRED_ACCESS_ARGS      3     /* API, hash, grant */
 #define NGX_CRED_ACCESS_OWN       3     /* pointer, grant, ms to its expiry */
 
+#define NGX_CRED_ACCESS_LEFT      1000000000000  /* to an expiry, at most, in
+                                                    milliseconds */
 #define NGX_CRED_ACCESS_OTHERS    100   /* how long another worker's lookup is
                                            waited for, in ms */
 #define NGX_CRED_ACCESS_POLL      8     /* and between two looks, at most */
@@ -220,12 +222,16 @@ ngx_cred_access_question(ngx_cred_access_t *access, ngx_cred_zone_key_t *key,
     u_char     *p, mixed[NGX_CRED_HASH_LEN];
     ngx_str_t   s;
 
+    /* who knows a hash must not be able to show it as a key */
+
     key->environment = ngx_cred_zone_number(access->gateway->environment);
-    key->api = (u_short) access->api_number;
+    key->api = (u_short) (access->api_number << 1 | (access->grant.len != 0));
 
     if (ngx_cred_hash(&access->key, hash) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_hex_dump(access->shown, hash, NGX_CRED_TOKEN_SHOWN / 2);
 
     if (access->grant.len == 0) {
         ngx_memcpy(key->hash, hash, NGX_CRED_ZONE_HASH_LEN);
@@ -269,7 +275,7 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
         return 0;
     }
 
-    if (record->sent >= access->arrived) {
+    if (record->sent > access->arrived) {
         return 1;
     }
 
@@ -287,9 +293,15 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
         return 1;
     }
 
+    /*
+     * In this order: a process may be stopped between the two, and the lease it
+     * finds then may be one that was given for what it has not seen.
+     */
+
     return (record->expires == 0 || now < record->expires)
-           && ngx_cred_zone_current(gateway->zone, gateway->environment, record)
-           && ngx_cred_zone_leased(gateway->environment);
+           && ngx_cred_zone_leased(gateway->environment)
+           && ngx_cred_zone_current(gateway->zone, gateway->environment,
+                                    record);
 }
 
 
@@ -593,6 +605,7 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
     ngx_cred_zone_record_t *record)
 {
     u_char                   *colon, *last;
+    int64_t                   left;
     ngx_str_t                *pointer;
     ngx_cred_redis_reply_t  **elts;
 
@@ -632,8 +645,8 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
                                             pointer->len);
 
     if (elts[2]->integer >= 0) {
-        record->expires = lookup->sent
-                          + (uint64_t) elts[2]->integer * NGX_CRED_MSEC;
+        left = ngx_min(elts[2]->integer, NGX_CRED_ACCESS_LEFT);
+        record->expires = lookup->sent + (uint64_t) left * NGX_CRED_MSEC;
     }
 
     return NGX_OK;

@@ -93,6 +93,9 @@ struct ngx_cred_access_s {
     ngx_str_t                     id;
     unsigned                      granted:1;
     unsigned                      hit:1;      /* answered from the cache */
+    u_char                        shown[NGX_CRED_TOKEN_SHOWN];
+                                              /* the first digits of the key's
+                                                 SHA-256, for logs */
 
     /* while it waits */
 
@@ -111,11 +114,12 @@ ngx_cred_zone_t *ngx_cred_zone_create(ngx_slab_pool_t *shpool, ngx_str_t *name,
 
 /*
  * Finds or makes the environment "name" in the zone, and sets the length of its
- * lease: a shorter one is taken at once.  NULL, which is logged, if there is no
- * room.  Only the master calls it, before workers start.
+ * lease: a shorter one is taken at once.  "host" becomes a part of the
+ * gateway's name.  NULL, which is logged, if there is no room.  Only the master
+ * calls it, before workers start.
  */
 ngx_cred_zone_environment_t *ngx_cred_zone_environment(ngx_cred_zone_t *zone,
-    ngx_str_t *name, ngx_msec_t lease, ngx_log_t *log);
+    ngx_str_t *name, ngx_msec_t lease, ngx_str_t *host, ngx_log_t *log);
 
 /*
  * Finishes a gateway whose settings are filled in; "pool" is the

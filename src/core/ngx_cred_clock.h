@@ -43,14 +43,18 @@ ngx_cred_clock(void)
 }
 
 
-/* the same, but it may stand still meanwhile: for what is outwaited */
+/* for what is outwaited: it may stand still meanwhile, but nobody sets it */
 
 static ngx_inline uint64_t
 ngx_cred_clock_monotonic(void)
 {
     struct timespec  ts;
 
+#ifdef CLOCK_MONOTONIC_RAW
+    (void) clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
+#else
     (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+#endif
 
     return (uint64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }

@@ -246,6 +246,12 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         {
             u->claimed = 1;
 
+        } else if (elts[2]->str.len == 7
+                   && ngx_strncmp(elts[2]->str.data, "waiting", 7) == 0)
+        {
+            u->claimed = 1;
+            u->undeployed = 1;
+
         } else {
             u->state = ngx_cred_state(&elts[2]->str);
             u->reason = u->url.len ? NGX_CRED_LATE : NGX_CRED_UNREACHABLE;

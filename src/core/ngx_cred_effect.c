@@ -23,8 +23,9 @@
 
 #define NGX_CRED_EFFECT_DELAY     50    /* between two asks, at most, in ms */
 #define NGX_CRED_EFFECT_MARGIN    10    /* that is outwaited, too ... */
-#define NGX_CRED_EFFECT_DRIFT     128   /* ... with this part of the lease,
-                                           since clocks go at other rates */
+#define NGX_CRED_EFFECT_DRIFT     8     /* ... with this part of the lease,
+                                           since clocks that are being set may
+                                           go slower by a twelfth */
 #define NGX_CRED_EFFECT_PATIENCE  500   /* then the registry is told that it
                                            takes longer; less than the margin of
                                            a claim */
@@ -56,6 +57,8 @@ struct ngx_cred_effect_s {
     unsigned                   noted:1;
     unsigned                   noting:1;     /* "note" is under way */
     unsigned                   over:1;
+    unsigned                   lost:1;       /* the environment does not know
+                                                of the undeployment any more */
 };
 
 
@@ -98,6 +101,8 @@ ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
     p = ngx_cpymem(p, prefix->data, prefix->len);
     p = ngx_cpymem(p, ":gateways", sizeof(":gateways") - 1);
     effect->shared[0].len = p - effect->shared[0].data;
+
+    effect->shared[1] = *prefix;
 
     effect->undeployment = u;
     effect->state = u->state;
@@ -184,15 +189,25 @@ ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
 
     effect = command->data;
 
-    if (effect->outwaited
-        || (command->status == NGX_CRED_REDIS_OK
-            && reply->type == NGX_CRED_REDIS_INTEGER && reply->integer == 0))
+    if (command->status == NGX_CRED_REDIS_OK
+        && reply->type == NGX_CRED_REDIS_INTEGER)
     {
-        ngx_cred_effect_over(effect);
-        return;
+        /* it is attempted again when those that it has lost are outwaited */
+
+        effect->lost = (reply->integer < 0);
+
+        if (reply->integer == 0) {
+            ngx_cred_effect_over(effect);
+            return;
+        }
     }
 
-    ngx_cred_effect_again(effect);
+    if (effect->outwaited) {
+        ngx_cred_effect_over(effect);
+
+    } else {
+        ngx_cred_effect_again(effect);
+    }
 }
 
 
@@ -225,19 +240,29 @@ ngx_cred_effect_again(ngx_cred_effect_t *effect)
 static void
 ngx_cred_effect_note(ngx_cred_effect_t *effect)
 {
-    ngx_str_t  word;
+    ngx_str_t                 word;
+    ngx_msec_t                duration;
+    ngx_cred_undeployment_t  *u;
 
     effect->noted = 1;
 
     effect->note.handler = ngx_cred_effect_noted;
     effect->note.data = effect;
 
-    ngx_cred_effect_word(effect->undeployment, &word);
+    u = effect->undeployment;
 
-    effect->noting = (ngx_cred_acknowledge_send(effect->undeployment,
-                                                &effect->note,
+    ngx_cred_effect_word(u, &word);
+
+    /* so that it is known when the first attempt began */
+
+    duration = u->duration;
+    u->duration = ngx_current_msec - u->start;
+
+    effect->noting = (ngx_cred_acknowledge_send(u, &effect->note,
                                                 effect->note_args, &word)
                       == NGX_OK);
+
+    u->duration = duration;
 }
 
 
@@ -263,6 +288,11 @@ ngx_cred_effect_over(ngx_cred_effect_t *effect)
     effect->over = 1;
 
     if (effect->noting) {
+        return;
+    }
+
+    if (effect->lost) {
+        ngx_cred_undeploy_lost(effect->undeployment);
         return;
     }
 
@@ -306,6 +336,11 @@ ngx_cred_effect_word(ngx_cred_undeployment_t *u, ngx_str_t *word)
     }
 
     p = effect->word;
+
+    if (effect->over && effect->lost) {
+        ngx_str_null(word);
+        return;
+    }
 
     if (u->state == NGX_CRED_PENDING) {
         left = ngx_max(ngx_cred_effect_left(effect), 0);

@@ -23,10 +23,11 @@
 
 
 #define NGX_CRED_LEASE_SHARED   2       /* key, prefix */
-#define NGX_CRED_LEASE_ARGS     3       /* gateway, lease, applied */
+#define NGX_CRED_LEASE_ARGS     4       /* gateway, lease, generation,
+                                           applied */
 #define NGX_CRED_LEASE_PARTS    3       /* of a lease, in which it is renewed */
-#define NGX_CRED_LEASE_RETRY    1000    /* between calls without a lease, at
-                                           most, in milliseconds */
+#define NGX_CRED_LEASE_INTERVAL 60000   /* between calls, at most, in ms ... */
+#define NGX_CRED_LEASE_RETRY    1000    /* ... and without a lease */
 #define NGX_CRED_LEASE_PAUSE    1       /* if something was not possible now */
 #define NGX_CRED_LEASE_CALLS    100     /* at once, one after the other */
 
@@ -40,11 +41,11 @@ struct ngx_cred_lease_s {
     ngx_cred_redis_command_t   command;
     ngx_str_t                  shared[NGX_CRED_LEASE_SHARED];
     ngx_str_t                  args[NGX_CRED_LEASE_ARGS];
-    u_char                     length_text[NGX_INT64_LEN];
+    u_char                     numbers[2 * NGX_INT64_LEN];
     u_char                     applied[NGX_CRED_ZONE_ID_LEN];
 
     uint64_t                   at;          /* when the call was sent, ms */
-    ngx_msec_t                 length;      /* of the lease it asks for */
+    ngx_uint_t                 generation;  /* of the lease it asks for */
     ngx_uint_t                 ncalls;      /* one after the other */
 
     unsigned                   first:1;     /* the worker is: it is subscribed
@@ -52,6 +53,7 @@ struct ngx_cred_lease_s {
     unsigned                   calling:1;
     unsigned                   rung:1;      /* the bell was, since the call */
     unsigned                   deaf:1;      /* and was not when it should */
+    ngx_uint_t                 leased;      /* and it was logged */
     unsigned                   warned:1;
 };
 
@@ -59,6 +61,9 @@ struct ngx_cred_lease_s {
 static void ngx_cred_lease_timer_handler(ngx_event_t *ev);
 static void ngx_cred_lease_cleanup(void *data);
 static void ngx_cred_lease_schedule(ngx_cred_lease_t *lease);
+static ngx_msec_t ngx_cred_lease_third(
+    ngx_cred_zone_environment_t *environment);
+static void ngx_cred_lease_tell(ngx_cred_lease_t *lease, ngx_uint_t leased);
 static void ngx_cred_lease_subscribe(ngx_cred_lease_t *lease);
 static void ngx_cred_lease_bell(void *data);
 static void ngx_cred_lease_call(ngx_cred_lease_t *lease);
@@ -68,6 +73,7 @@ static void ngx_cred_lease_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_lease_take(ngx_cred_lease_t *lease,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_lease_grant(ngx_cred_lease_t *lease);
 static ngx_int_t ngx_cred_lease_apply(ngx_cred_lease_t *lease,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_lease_again(ngx_cred_lease_t *lease, ngx_msec_t delay);
@@ -146,13 +152,49 @@ ngx_cred_lease_schedule(ngx_cred_lease_t *lease)
 
     environment = lease->gateway->environment;
 
-    delay = ngx_cred_zone_lease_length(environment) / NGX_CRED_LEASE_PARTS;
+    delay = ngx_cred_lease_third(environment);
 
-    if (!ngx_cred_zone_leased(environment)) {
+    if (ngx_cred_zone_leased(environment)) {
+        delay = ngx_min(delay, NGX_CRED_LEASE_INTERVAL);
+
+    } else {
         delay = ngx_min(delay, NGX_CRED_LEASE_RETRY);
     }
 
     ngx_cred_lease_again(lease, delay);
+}
+
+
+static ngx_msec_t
+ngx_cred_lease_third(ngx_cred_zone_environment_t *environment)
+{
+    return ngx_cred_zone_length(environment,
+                                ngx_cred_zone_generation(environment))
+           / NGX_CRED_LEASE_PARTS;
+}
+
+
+/* once when it ends, and when there is one again */
+
+static void
+ngx_cred_lease_tell(ngx_cred_lease_t *lease, ngx_uint_t leased)
+{
+    if (leased == lease->leased) {
+        return;
+    }
+
+    lease->leased = leased;
+
+    if (leased) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "gateway has a lease, environment: \"%V\"",
+                      &lease->gateway->name);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "gateway has no lease any more, each key is looked up, "
+                  "environment: \"%V\"", &lease->gateway->name);
 }
 
 
@@ -170,7 +212,6 @@ ngx_cred_lease_again(ngx_cred_lease_t *lease, ngx_msec_t delay)
 static void
 ngx_cred_lease_timer_handler(ngx_event_t *ev)
 {
-    ngx_msec_t                    third;
     ngx_cred_lease_t             *lease;
     ngx_cred_zone_environment_t  *environment;
 
@@ -184,13 +225,18 @@ ngx_cred_lease_timer_handler(ngx_event_t *ev)
 
     if (lease->first) {
         ngx_cred_lease_subscribe(lease);
-    }
 
-    third = ngx_cred_zone_lease_length(environment) / NGX_CRED_LEASE_PARTS;
+        if (!ngx_cred_zone_leased(environment)) {
+            ngx_cred_lease_tell(lease, 0);
+        }
+    }
 
     /* others take over when the first worker has let it run down */
 
-    if (lease->first || ngx_cred_zone_lease_left(environment) <= third) {
+    if (lease->first
+        || ngx_cred_zone_lease_left(environment)
+           <= ngx_cred_lease_third(environment))
+    {
         lease->ncalls = 0;
         ngx_cred_lease_call(lease);
     }
@@ -255,6 +301,7 @@ static void
 ngx_cred_lease_call(ngx_cred_lease_t *lease)
 {
     char                         *err;
+    u_char                       *p;
     size_t                        len;
     ngx_str_t                    *arg;
     ngx_cred_redis_t             *redis;
@@ -279,15 +326,23 @@ ngx_cred_lease_call(ngx_cred_lease_t *lease)
         return;
     }
 
-    lease->length = ngx_cred_zone_lease_length(environment);
+    lease->generation = ngx_cred_zone_generation(environment);
 
     arg = lease->args;
 
     *arg++ = *ngx_cred_zone_gateway(environment);
 
-    arg->data = lease->length_text;
-    arg->len = ngx_sprintf(lease->length_text, "%M", lease->length)
-               - lease->length_text;
+    p = lease->numbers;
+
+    arg->data = p;
+    p = ngx_sprintf(p, "%M",
+                    ngx_cred_zone_length(environment, lease->generation));
+    arg->len = p - arg->data;
+    arg++;
+
+    arg->data = p;
+    p = ngx_sprintf(p, "%ui", lease->generation);
+    arg->len = p - arg->data;
     arg++;
 
     arg->data = lease->applied;
@@ -381,6 +436,7 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
 {
     ngx_int_t                     rc;
     ngx_str_t                    *word, *id;
+    ngx_uint_t                    all;
     ngx_cred_gateway_t           *gateway;
     ngx_cred_redis_reply_t      **elts;
 
@@ -399,22 +455,46 @@ ngx_cred_lease_take(ngx_cred_lease_t *lease, ngx_cred_redis_reply_t *reply)
     id = &elts[1]->str;
 
     if (ngx_cred_lease_is(word, "leased")) {
-        ngx_cred_zone_grant(gateway->environment, lease->at, lease->length);
+        ngx_cred_lease_grant(lease);
         return NGX_OK;
     }
+
+    if (ngx_cred_lease_is(word, "late")) {
+        return NGX_OK;
+    }
+
+    all = ngx_cred_lease_is(word, "all");
 
     if (ngx_cred_lease_is(word, "forget")) {
         ngx_cred_zone_forget(gateway->zone, gateway->environment);
 
-    } else if (!ngx_cred_lease_is(word, "entries")
+    } else if ((!all && !ngx_cred_lease_is(word, "entries"))
                || ngx_cred_lease_apply(lease, reply) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    /* without a pause between deletes there would be no other lease */
+
+    if (all) {
+        ngx_cred_lease_grant(lease);
+    }
+
     rc = ngx_cred_zone_set_applied(gateway->environment, id->data, id->len);
 
     return (rc == NGX_OK) ? NGX_AGAIN : rc;
+}
+
+
+static void
+ngx_cred_lease_grant(ngx_cred_lease_t *lease)
+{
+    ngx_cred_zone_grant(lease->gateway->environment, lease->at,
+                        lease->generation);
+
+    if (lease->first) {
+        ngx_cred_lease_tell(lease, 1);
+    }
 }
 
 

@@ -172,6 +172,10 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
         return NGX_ERROR;
     }
 
+    if (state == NGX_CRED_NOT_DEPLOYED && u->undeployed) {
+        state = NGX_CRED_UNDEPLOYED;
+    }
+
     u->state = state;
     u->gateways = whole[1]->integer;
 
@@ -196,6 +200,18 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
     u->duration = ngx_current_msec - u->start;
 
     return ngx_cred_effect_wait(u, whole[2]->integer);
+}
+
+
+void
+ngx_cred_undeploy_lost(ngx_cred_undeployment_t *u)
+{
+    ngx_str_t  error;
+
+    ngx_str_set(&error, "environment has lost its memory");
+
+    ngx_str_null(&u->progress);
+    ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
 }
 
 

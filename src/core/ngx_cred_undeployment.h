@@ -30,7 +30,7 @@
 #define NGX_CRED_CLAIM_SHARED        5
 #define NGX_CRED_AGAIN_SHARED        2
 #define NGX_CRED_STREAM_SHARED       2
-#define NGX_CRED_EFFECTIVE_SHARED    1
+#define NGX_CRED_EFFECTIVE_SHARED    2
 
 /*
  * and elements of its reply: time; or the stream's progress, gateways and
@@ -100,6 +100,8 @@ struct ngx_cred_undeployment_s {
     u_char                              number[NGX_INT64_LEN];
 
     unsigned                            claimed:1;   /* is to be attempted */
+    unsigned                            undeployed:1;  /* an attempt was made,
+                                                        and did it */
 
     /* the attempt is over; may be called from within ngx_cred_undeploy() */
     ngx_cred_undeployment_handler_pt    handler;
@@ -140,6 +142,9 @@ void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
 ngx_int_t ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease);
 void ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u,
     ngx_cred_state_e state);
+
+/* or this: the environment has lost it meanwhile, so it is attempted again */
+void ngx_cred_undeploy_lost(ngx_cred_undeployment_t *u);
 
 /*
  * What acknowledge.lua is told of the gateways, which lives as long as the

@@ -16,25 +16,28 @@
 #include <ngx_cred_zone_memory.h>
 
 
-/* a lease is one word, changed at once: until when (ms), and its length */
+/*
+ * A lease is one word, changed at once: until when (ms), and the generation of
+ * its length
+ */
 
-#define NGX_CRED_LEASE_BITS          22     /* of NGX_CRED_LEASE_MAX */
-#define ngx_cred_lease_word(until, length)                                    \
-    ((uint64_t) (until) << NGX_CRED_LEASE_BITS | (length))
+#define NGX_CRED_LEASE_BITS          22
+#define ngx_cred_lease_word(until, generation)                                \
+    ((uint64_t) (until) << NGX_CRED_LEASE_BITS | (generation))
 #define ngx_cred_lease_until(word)   ((word) >> NGX_CRED_LEASE_BITS)
-#define ngx_cred_lease_length(word)                                           \
+#define ngx_cred_lease_generation(word)                                       \
     ((word) & (((uint64_t) 1 << NGX_CRED_LEASE_BITS) - 1))
 
 #define ngx_cred_load(p)             __atomic_load_n(p, __ATOMIC_SEQ_CST)
-#define ngx_cred_store(p, value)     __atomic_store_n(p, value,               \
-                                                      __ATOMIC_SEQ_CST)
 
 #define NGX_CRED_ZONE_RANDOM         6      /* bytes, in the gateway's name */
 
 
 static uint64_t ngx_cred_zone_next(ngx_cred_zone_t *zone);
+static void ngx_cred_zone_raise(ngx_cred_zone_t *zone, uint64_t *counter);
 static ngx_int_t ngx_cred_zone_name(ngx_cred_zone_t *zone,
-    ngx_cred_zone_environment_t *environment, ngx_str_t *name);
+    ngx_cred_zone_environment_t *environment, ngx_str_t *name,
+    ngx_str_t *host);
 static void ngx_cred_zone_set_length(ngx_cred_zone_environment_t *environment,
     ngx_msec_t length);
 
@@ -83,7 +86,7 @@ failed:
 
 ngx_cred_zone_environment_t *
 ngx_cred_zone_environment(ngx_cred_zone_t *zone, ngx_str_t *name,
-    ngx_msec_t lease, ngx_log_t *log)
+    ngx_msec_t lease, ngx_str_t *host, ngx_log_t *log)
 {
     ngx_uint_t                    i;
     ngx_cred_zone_environment_t  *environment;
@@ -110,7 +113,7 @@ ngx_cred_zone_environment(ngx_cred_zone_t *zone, ngx_str_t *name,
                                   sizeof(ngx_cred_zone_environment_t));
 
     if (environment == NULL
-        || ngx_cred_zone_name(zone, environment, name) != NGX_OK)
+        || ngx_cred_zone_name(zone, environment, name, host) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "no memory in cred_access_zone \"%V\"", &zone->name);
@@ -118,7 +121,7 @@ ngx_cred_zone_environment(ngx_cred_zone_t *zone, ngx_str_t *name,
     }
 
     environment->number = (u_short) zone->nenvironments;
-    environment->lease = ngx_cred_lease_word(0, lease);
+    environment->lengths[0] = lease;
 
     zone->environments[zone->nenvironments++] = environment;
 
@@ -130,10 +133,9 @@ ngx_cred_zone_environment(ngx_cred_zone_t *zone, ngx_str_t *name,
 
 static ngx_int_t
 ngx_cred_zone_name(ngx_cred_zone_t *zone,
-    ngx_cred_zone_environment_t *environment, ngx_str_t *name)
+    ngx_cred_zone_environment_t *environment, ngx_str_t *name, ngx_str_t *host)
 {
-    u_char     *p;
-    ngx_str_t   host;
+    u_char  *p;
 
     p = ngx_slab_alloc(zone->shpool, name->len);
     if (p == NULL) {
@@ -144,14 +146,12 @@ ngx_cred_zone_name(ngx_cred_zone_t *zone,
     environment->name.len = name->len;
     ngx_memcpy(p, name->data, name->len);
 
-    host = ngx_cycle->hostname;
-    host.len = ngx_min(host.len, NGX_CRED_ZONE_NAME_LEN / 2);
-
     environment->gateway.data = environment->gateway_data;
     environment->gateway.len =
         ngx_snprintf(environment->gateway_data, NGX_CRED_ZONE_NAME_LEN,
-                     "%V-%*s-%ui", &host, sizeof(zone->random), zone->random,
-                     zone->nenvironments)
+                     "%*s-%*s-%ui",
+                     ngx_min(host->len, NGX_CRED_ZONE_NAME_LEN / 2), host->data,
+                     sizeof(zone->random), zone->random, zone->nenvironments)
         - environment->gateway_data;
 
     return NGX_OK;
@@ -187,10 +187,29 @@ ngx_cred_zone_counter(ngx_str_t *api, u_char *pointer, size_t len)
 }
 
 
+/* unless somebody else has taken a higher number, and was quicker with it */
+
+static void
+ngx_cred_zone_raise(ngx_cred_zone_t *zone, uint64_t *counter)
+{
+    uint64_t  old, seq;
+
+    seq = ngx_cred_zone_next(zone);
+    old = ngx_cred_load(counter);
+
+    while (old < seq
+           && !__atomic_compare_exchange_n(counter, &old, seq, 0,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    {
+        /* void */
+    }
+}
+
+
 void
 ngx_cred_zone_invalidate(ngx_cred_zone_t *zone, u_short counter)
 {
-    ngx_cred_store(&zone->counters[counter], ngx_cred_zone_next(zone));
+    ngx_cred_zone_raise(zone, &zone->counters[counter]);
 }
 
 
@@ -198,7 +217,7 @@ void
 ngx_cred_zone_forget(ngx_cred_zone_t *zone,
     ngx_cred_zone_environment_t *environment)
 {
-    ngx_cred_store(&environment->forgotten, ngx_cred_zone_next(zone));
+    ngx_cred_zone_raise(zone, &environment->forgotten);
 }
 
 
@@ -223,14 +242,6 @@ ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment)
 
 
 ngx_msec_t
-ngx_cred_zone_lease_length(ngx_cred_zone_environment_t *environment)
-{
-    return (ngx_msec_t)
-               ngx_cred_lease_length(ngx_cred_load(&environment->lease));
-}
-
-
-ngx_msec_t
 ngx_cred_zone_lease_left(ngx_cred_zone_environment_t *environment)
 {
     uint64_t  until, now;
@@ -242,41 +253,73 @@ ngx_cred_zone_lease_left(ngx_cred_zone_environment_t *environment)
 }
 
 
+ngx_uint_t
+ngx_cred_zone_generation(ngx_cred_zone_environment_t *environment)
+{
+    return (ngx_uint_t)
+               ngx_cred_lease_generation(ngx_cred_load(&environment->lease));
+}
+
+
+ngx_msec_t
+ngx_cred_zone_length(ngx_cred_zone_environment_t *environment,
+    ngx_uint_t generation)
+{
+    return environment->lengths[generation % NGX_CRED_ZONE_GENERATIONS];
+}
+
+
 void
 ngx_cred_zone_grant(ngx_cred_zone_environment_t *environment, uint64_t at,
-    ngx_msec_t length)
+    ngx_uint_t generation)
 {
-    uint64_t  old, word, until;
+    uint64_t    old, word, until;
+    ngx_msec_t  length;
 
+    length = ngx_cred_zone_length(environment, generation);
     old = ngx_cred_load(&environment->lease);
 
     do {
-        if (ngx_cred_lease_length(old) != length) {
+        if (ngx_cred_lease_generation(old) != generation) {
             return;
         }
 
         until = ngx_max(ngx_cred_lease_until(old), at + length);
-        word = ngx_cred_lease_word(until, length);
+        word = ngx_cred_lease_word(until, generation);
 
     } while (!__atomic_compare_exchange_n(&environment->lease, &old, word, 0,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 }
 
 
-/* a shorter one is taken before it is announced */
+/*
+ * Calls that are under way say another length, so this is another generation:
+ * they grant nothing any more, and are not noted over its calls.  A shorter
+ * lease is taken before it is announced.
+ */
 
 static void
 ngx_cred_zone_set_length(ngx_cred_zone_environment_t *environment,
     ngx_msec_t length)
 {
-    uint64_t  old, word, until, now;
+    uint64_t    old, word, until, now;
+    ngx_uint_t  generation;
+
+    generation = ngx_cred_zone_generation(environment);
+
+    if (ngx_cred_zone_length(environment, generation) == length) {
+        return;
+    }
+
+    generation++;
+    environment->lengths[generation % NGX_CRED_ZONE_GENERATIONS] = length;
 
     old = ngx_cred_load(&environment->lease);
 
     do {
         now = ngx_cred_clock() / NGX_CRED_MSEC;
         until = ngx_min(ngx_cred_lease_until(old), now + length);
-        word = ngx_cred_lease_word(until, length);
+        word = ngx_cred_lease_word(until, generation);
 
     } while (!__atomic_compare_exchange_n(&environment->lease, &old, word, 0,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));

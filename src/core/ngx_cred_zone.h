@@ -85,20 +85,26 @@ ngx_uint_t ngx_cred_zone_current(ngx_cred_zone_t *zone,
     ngx_cred_zone_environment_t *environment, ngx_cred_zone_record_t *record);
 
 /*
- * Whether there is a lease now, by the clock itself, and how long it is and
- * lasts yet, in milliseconds.
+ * Whether there is a lease now, by the clock itself, and how long it lasts yet,
+ * in milliseconds.
  */
 ngx_uint_t ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment);
-ngx_msec_t ngx_cred_zone_lease_length(
-    ngx_cred_zone_environment_t *environment);
 ngx_msec_t ngx_cred_zone_lease_left(ngx_cred_zone_environment_t *environment);
 
 /*
- * The lease that a call granted which was sent at "at" (ms) with this length;
- * nothing if the length is another one by now.
+ * The generation of the lease's length, which a reload may change, and that
+ * length.
+ */
+ngx_uint_t ngx_cred_zone_generation(ngx_cred_zone_environment_t *environment);
+ngx_msec_t ngx_cred_zone_length(ngx_cred_zone_environment_t *environment,
+    ngx_uint_t generation);
+
+/*
+ * The lease that a call granted which was sent at "at" (ms) with the length of
+ * this generation; nothing if there is another one by now.
  */
 void ngx_cred_zone_grant(ngx_cred_zone_environment_t *environment, uint64_t at,
-    ngx_msec_t length);
+    ngx_uint_t generation);
 
 /*
  * Copies the id that was applied last to "id", NGX_CRED_ZONE_ID_LEN bytes, and

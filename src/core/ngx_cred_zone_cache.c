@@ -16,6 +16,7 @@
 
 #define NGX_CRED_ZONE_SHARDS    256   /* at most */
 #define NGX_CRED_ZONE_PAGES     8     /* of each, at least, when it is full */
+#define NGX_CRED_ZONE_RESERVE   16    /* pages for environments to come */
 #define NGX_CRED_ZONE_SLOT      152   /* bytes: 26 of a page */
 #define NGX_CRED_ZONE_SPINS     64    /* before a lock is another's */
 
@@ -120,7 +121,7 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     size_t      pages;
     ngx_uint_t  i, n;
 
-    pages = (zone->shpool->end - zone->shpool->start) / ngx_pagesize;
+    pages = zone->shpool->pfree - NGX_CRED_ZONE_RESERVE;
 
     for (n = NGX_CRED_ZONE_SHARDS; n > 1; n /= 2) {
         if (n * NGX_CRED_ZONE_PAGES <= pages) {
@@ -129,6 +130,7 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     }
 
     zone->nshards = n;
+    zone->most = pages / n + pages / n / 8;
     zone->shards = ngx_slab_calloc(zone->shpool,
                                    n * sizeof(ngx_cred_zone_shard_t));
     if (zone->shards == NULL) {
@@ -442,11 +444,14 @@ ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
 
     shpool = zone->shpool;
 
-    if (zone->full || !ngx_shmtx_trylock(&shpool->mutex)) {
+    if (zone->full || shard->npages >= zone->most
+        || !ngx_shmtx_trylock(&shpool->mutex))
+    {
         return NGX_DECLINED;
     }
 
-    page = ngx_slab_alloc_locked(shpool, ngx_pagesize);
+    page = (shpool->pfree > NGX_CRED_ZONE_RESERVE)
+           ? ngx_slab_alloc_locked(shpool, ngx_pagesize) : NULL;
 
     ngx_shmtx_unlock(&shpool->mutex);
 
@@ -463,6 +468,7 @@ ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
 
     *(void **) page = shard->pages;
     shard->pages = page;
+    shard->npages++;
 
     ngx_cred_zone_page(shard, page);
 

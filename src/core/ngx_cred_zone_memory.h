@@ -19,6 +19,7 @@
 
 #define NGX_CRED_ZONE_COUNTERS      65536
 #define NGX_CRED_ZONE_ENVIRONMENTS  256
+#define NGX_CRED_ZONE_GENERATIONS   4    /* of a lease, that are remembered */
 
 
 /*
@@ -34,11 +35,13 @@ typedef struct {
     ngx_queue_t                    unknown;    /* ... and LOOKING */
     ngx_queue_t                    free;
     void                          *pages;      /* each leads to the next one */
+    ngx_uint_t                     npages;
 } ngx_cred_zone_shard_t;
 
 
 struct ngx_cred_zone_environment_s {
-    uint64_t                       lease;      /* until when, and its length */
+    uint64_t                       lease;      /* until when, generation */
+    ngx_msec_t                     lengths[NGX_CRED_ZONE_GENERATIONS];
     uint64_t                       forgotten;  /* the last time, as counted */
     u_short                        number;
     ngx_str_t                      name;
@@ -64,6 +67,8 @@ struct ngx_cred_zone_s {
 
     ngx_cred_zone_shard_t         *shards;
     ngx_uint_t                     nshards;    /* a power of two */
+    ngx_uint_t                     most;       /* pages of each, so that nobody
+                                                  who aims takes them all */
     ngx_atomic_t                   full;       /* and it was logged */
 };
 

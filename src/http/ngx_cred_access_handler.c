@@ -22,6 +22,7 @@ static void ngx_http_cred_access_answered(ngx_cred_access_t *access);
 static ngx_int_t ngx_http_cred_access_decide(ngx_http_cred_access_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_access_permits(ngx_http_cred_access_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx);
+static void ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_access_challenge(ngx_http_request_t *r,
     ngx_str_t *api);
 static ngx_table_elt_t *ngx_http_cred_access_header(ngx_http_request_t *r,
@@ -292,6 +293,11 @@ ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx)
 
     r = ctx->request;
 
+    if (ctx->status != NGX_OK && r->connection->log->log_level >= NGX_LOG_INFO)
+    {
+        ngx_http_cred_access_log(ctx);
+    }
+
     if (ctx->status == NGX_HTTP_UNAUTHORIZED
         && ngx_http_cred_access_challenge(r, &ctx->conf->api->name) != NGX_OK)
     {
@@ -306,6 +312,25 @@ ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx)
     }
 
     return ctx->status;
+}
+
+
+static void
+ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx)
+{
+    ngx_log_t  *log;
+
+    log = ctx->request->connection->log;
+
+    if (ctx->access.gateway == NULL) {
+        ngx_log_error(NGX_LOG_INFO, log, 0,
+                      "access: %V, no key, a malformed one, or two",
+                      ctx->result);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, log, 0, "access: %V, key %*s...", ctx->result,
+                  (size_t) NGX_CRED_TOKEN_SHOWN, ctx->access.shown);
 }
 
 

@@ -24,6 +24,7 @@ typedef struct {
     ngx_str_t                   zone_name;
     size_t                      zone_size;
     ngx_cred_zone_t            *zone;
+    ngx_str_t                  *host;          /* the name of this machine */
     ngx_uint_t                  enforced;      /* "cred_access" is somewhere */
 } ngx_http_cred_access_main_conf_t;
 

@@ -140,6 +140,7 @@ ngx_http_cred_access_create_main_conf(ngx_conf_t *cf)
      *     amcf->zone_name = { 0, NULL };
      *     amcf->zone_size = 0;
      *     amcf->zone = NULL;
+     *     amcf->host = NULL;
      *     amcf->enforced = 0;
      */
 
@@ -347,6 +348,7 @@ ngx_http_cred_access_same_gateway(ngx_cred_gateway_t *one,
 static ngx_int_t
 ngx_http_cred_access_init(ngx_conf_t *cf)
 {
+    ngx_array_t                       *handlers;
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_handler_pt               *h;
     ngx_http_core_main_conf_t         *core;
@@ -369,15 +371,28 @@ ngx_http_cred_access_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    amcf->host = &cf->cycle->hostname;
+
     shm_zone->init = ngx_http_cred_access_init_zone;
     shm_zone->data = amcf;
 
     core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    handlers = &core->phases[NGX_HTTP_ACCESS_PHASE].handlers;
+
+    h = ngx_array_push(handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
+
+    /*
+     * The first one is asked last: whom "deny" or "auth_basic" refuses cannot
+     * try keys, nor cause lookups.
+     */
+
+    h = handlers->elts;
+
+    ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
 
     *h = ngx_http_cred_access_handler;
 
@@ -434,7 +449,7 @@ ngx_http_cred_access_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         gateways[i]->zone = amcf->zone;
         gateways[i]->environment =
             ngx_cred_zone_environment(amcf->zone, &gateways[i]->name, lease,
-                                      shm_zone->shm.log);
+                                      amcf->host, shm_zone->shm.log);
 
         if (gateways[i]->environment == NULL) {
             return NGX_ERROR;

@@ -39,7 +39,7 @@ end
 local function is_name(pointer)
     local rest = #pointer <= 4096 and string.match(pointer, '^[^:]+:[^:]+$')
     if rest and string.find(rest, '%', 1, true) then
-        rest = string.gsub(string.gsub(rest, '%%25', ''), '%%3A', '')
+        rest = string.gsub(rest, '%%..', {['%25'] = '', ['%3A'] = ''})
         rest = not string.find(rest, '%', 1, true)
     end
     return rest
@@ -73,8 +73,8 @@ local function find(i)
     return pointer,
            grant ~= '' and call('SISMEMBER', own .. ':grants:' .. pointer,
                                 grant) or 0,
-           -- as much as an integer reply and a clock can hold
-           math.min(ms, 1e15)
+           -- thirty years
+           math.min(ms, 1e12)
 end
 
 local reply = {nil, nil, nil}

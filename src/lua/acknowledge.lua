@@ -140,14 +140,17 @@ local function write(i, kept)
     receipt.state, receipt.waiting = state, waiting or receipt.waiting
     receipt.attempts = (tonumber(receipt.attempts) or 0)
                        + ((state == 'unregistered' or waiting) and 0 or 1)
-    receipt.first = receipt.first or now - ms
+    receipt.first = receipt.first
+                    or now - (gateways and not waiting and effect or ms)
     receipt.last, receipt.next = now, nil
     receipt.ms = tonumber(ms)
     receipt.error = error ~= '' and error or receipt.error
     receipt.gateways = tonumber(gateways)
 
     if state ~= 'pending' then
-        receipt.waiting = nil
+        if receipt.waiting then
+            receipt.waiting, receipt.error = nil, nil
+        end
         receipt.effective = gateways and math.floor(now - receipt.first)
     elseif waiting then
         receipt.next = now + effect

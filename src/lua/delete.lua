@@ -17,7 +17,8 @@
 --          environments it is, and, if it was counted, limit, remaining and
 --          reset (s), with spaces between; then the cascades: name, URL and
 --          state of each environment, of which the "claimed" ones are for the
---          caller to undeploy now
+--          caller to undeploy now, and the "waiting" ones, which were undeployed
+--          by an attempt whose gateways have not confirmed
 --
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.
@@ -259,8 +260,12 @@ local function state_of(receipt, member, mine)
 
     local score = tonumber(redis.call('ZSCORE', receipt.key, member))
 
-    return (not score or score <= this.now or score == receipt.is.next or mine)
-           and 'claimed' or 'pending'
+    if score and score > this.now and score ~= receipt.is.next and not mine then
+        return 'pending'
+    end
+
+    -- it is gone there, and its gateways were waited for
+    return receipt.is.waiting == 'undeployed' and 'waiting' or 'claimed'
 end
 
 local function resume(ask, operation, result)
@@ -299,7 +304,7 @@ local function resume(ask, operation, result)
     end
 
     for _, receipt in ipairs(receipts) do
-        if receipt.state == 'claimed' then
+        if receipt.state == 'claimed' or receipt.state == 'waiting' then
             redis.call('ZADD', receipt.key, this.due, member)
             redis.call('SADD', this.P .. ':pending', receipt.name)
         end

@@ -3,13 +3,17 @@
 -- are forgotten, until they call again.
 --
 -- KEYS[1]  P:gateways
--- ARGV     then for each undeployment its id in P:undeployments, and "wait" or
---          "outwaited"
--- returns  for each how many there are left
+-- ARGV     prefix; then for each undeployment its id in P:undeployments, and
+--          "wait" or "outwaited"
+-- returns  for each how many there are left; or -1 if this Redis does not know
+--          of the undeployment: then it does not know of all gateways that it
+--          concerns, either
 
 -- an undeployment is known by its place in ARGV
-local FIRST, STRIDE = 1, 2
+local FIRST, STRIDE = 2, 2
 local HOW = 1
+
+local stream = ARGV[1] .. ':undeployments'
 
 local gateways, parsed, reply = redis.call('HGETALL', KEYS[1]), {}, {nil}
 
@@ -28,17 +32,21 @@ end
 
 for i = 1, #gateways, 2 do
     local applied, seen =
-        string.match(gateways[i + 1], '^%d+ (%d+%-%d+) (%d+%-%d+) ')
+        string.match(gateways[i + 1], '^%d+ (%d+%-%d+) (%d+%-%d+)')
     parsed[#parsed + 1] = {name = gateways[i], applied = applied or '0-0',
                            seen = seen or '0-0'}
 end
 
-for i = FIRST, #ARGV, STRIDE do
-    local id, left = ARGV[i], 0
+local function count(id, how)
+    local left = 0
+
+    if #redis.call('XRANGE', stream, id, id) == 0 then
+        return -1
+    end
 
     for _, gateway in ipairs(parsed) do
         if before(gateway.applied, id) and not gateway.gone then
-            if ARGV[i + HOW] == 'outwaited' and before(gateway.seen, id) then
+            if how == 'outwaited' and before(gateway.seen, id) then
                 redis.call('HDEL', KEYS[1], gateway.name)
                 gateway.gone = true
             else
@@ -47,7 +55,11 @@ for i = FIRST, #ARGV, STRIDE do
         end
     end
 
-    reply[#reply + 1] = left
+    return left
+end
+
+for i = FIRST, #ARGV, STRIDE do
+    reply[#reply + 1] = count(ARGV[i], ARGV[i + HOW])
 end
 
 return reply

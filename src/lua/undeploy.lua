@@ -125,17 +125,18 @@ local function longest_lease(first)
     local all, longest = call('HGETALL', gateways), 0
 
     for i = 1, #all, 2 do
-        local lease, applied, seen, at =
-            string.match(all[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+) (%d+)$')
+        local lease, applied, seen, rest =
+            string.match(all[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+)(.*)$')
 
         -- a lease is no longer than an hour
         lease = math.min(tonumber(lease) or 0, 3600000)
         longest = math.max(longest, lease)
 
-        if at and (later_or_same(applied, first) or later_or_same(seen, first))
+        if rest and (later_or_same(applied, first)
+                     or later_or_same(seen, first))
         then
             call('HSET', gateways, all[i],
-                 string.format('%d 0-0 0-0 %s', lease, at))
+                 string.format('%d 0-0 0-0', lease) .. rest)
         end
     end
 

@@ -403,6 +403,11 @@ ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     }
 
     if (redis->handshake) {
+
+        if (redis->handshake == NGX_CRED_REDIS_SUBSCRIBE) {
+            redis->log.action = "subscribing";
+        }
+
         return NGX_OK;
     }
 

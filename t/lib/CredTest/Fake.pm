@@ -14,7 +14,7 @@ use IO::Socket::INET ();
 use Time::HiRes ();
 
 our @EXPORT = qw(
-    fake fake_log
+    fake fake_log fake_command
 );
 
 
