@@ -21,7 +21,10 @@ our @EXPORT = qw(access steps unknown cold memory_of_keys hot prepare open_gatew
 
 my $Keys = 1000;
 
-my @Handlers = qw(page proxied);
+# what is served, and with how many keys in turn
+
+my @Cases = (['page', 1], ['page', $Keys], ['proxied', $Keys]);
+
 my %Handler = (page => 'a file of 5 bytes', proxied => 'proxy_pass');
 
 
@@ -66,50 +69,49 @@ sub access {
     my @kinds = kinds();
     my %all;
 
-    say("\n## Cached checks, 64 clients, $Keys keys, $rounds short interleaved rounds\n");
+    say("\n## Cached checks, 64 clients, $rounds short interleaved rounds\n");
 
     prepare($Keys);
     open_gateway($_, "access-$_", valid => 3600) for @kinds;
 
     for my $round (0 .. $rounds) {
-        for my $handler (@Handlers) {
+        for my $case (@Cases) {
+            my ($handler, $keys) = @$case;
             for my $kind (@kinds) {
                 for my $path ("plain/$handler", "checked/$handler") {
-                    my $m = gateway_round("access-$kind", $path, $Keys, 4000);
-                    push @{ $all{$kind}{$path} }, $m if $round;
+                    my $m = gateway_round("access-$kind", $path, $keys, 4000);
+                    push @{ $all{"@$case"}{$kind}{$path} }, $m if $round;
                 }
             }
         }
     }
 
-    say('| handler | gateway | requests/s | CPU µs per request | without check | added '
-        . '| odd rounds | even rounds |');
-    say('|---|---|---:|---:|---:|---:|---:|---:|');
+    say('| handler | keys | gateway | requests/s | CPU µs per request '
+        . '| without check | added | odd rounds | even rounds |');
+    say('|---|---:|---|---:|---:|---:|---:|---:|---:|');
 
-    for my $handler (@Handlers) {
+    for my $case (@Cases) {
+        my ($handler, $keys) = @$case;
         my %added;
 
         for my $kind (@kinds) {
-            my @is = map { $all{$kind}{"$_/$handler"} } qw(plain checked);
+            my ($plain, $checked) = @{ $all{"@$case"}{$kind} }
+                                    {"plain/$handler", "checked/$handler"};
+            my @all = 0 .. $rounds - 1;
 
-            for my $part ([1, 1], [0, 2], [1, 2]) {
-                my ($first, $step) = @$part;
-                my ($plain, $checked) = map {
-                    my $m = $_;
-                    quartile(map { $m->[$_]{cpu} }
-                             grep { $step == 1 || $_ % 2 == $first } 0 .. $rounds - 1);
-                } @is;
-                push @{ $added{$kind} }, $checked - $plain;
+            for my $part (\@all, [ grep { $_ % 2 } @all ], [ grep { !($_ % 2) } @all ]) {
+                push @{ $added{$kind} }, quartile(map { $_->{cpu} } @$checked[@$part])
+                                         - quartile(map { $_->{cpu} } @$plain[@$part]);
             }
 
-            say(sprintf '| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f |',
-                $Handler{$handler}, $kind, median(map { $_->{rate} } @{ $is[1] }),
-                (map { quartile(map { $_->{cpu} } @$_) } @is[1, 0]),
+            say(sprintf '| %s | %d | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f |',
+                $Handler{$handler}, $keys, $kind, median(map { $_->{rate} } @$checked),
+                (map { quartile(map { $_->{cpu} } @$_) } $checked, $plain),
                 @{ $added{$kind} });
         }
 
-        say(sprintf '| %s | *lua against module* | | | | %.1f times%s | %.1f | %.1f |',
-            $Handler{$handler},
+        say(sprintf '| %s | %d | *lua against module* | | | | %.1f times%s | %.1f '
+            . '| %.1f |', $Handler{$handler}, $keys,
             $added{lua}[0] / $added{module}[0], wanted('>= 3'),
             map { $added{lua}[$_] / $added{module}[$_] } 1, 2) if @kinds == 2;
     }
@@ -133,7 +135,7 @@ sub steps {
         open_gateway($kind, $name, valid => 3600, lease => 3600);
         wait_for(sub { missed($name, 1) =~ /^0/ }) or fail("$name has no lease");
 
-        for my $handler (@Handlers) {
+        for my $handler (qw(page proxied)) {
             my @is;
 
             for my $path ("plain/$handler", "checked/$handler") {
@@ -200,11 +202,11 @@ sub unknown {
 
 
 # As many clients with one key as there are, at a gateway that has never seen it,
-# while its Redis is stopped; how often was the key looked up?  "leased": it has
-# connections, and a lease.
+# while its Redis is stopped, until they have arrived, and some seconds longer; how
+# often was the key looked up?  "leased": it has connections, and a lease.
 
 sub cold_round {
-    my ($kind, $workers, $leased, $number) = @_;
+    my ($kind, $workers, $leased, $number, $longer) = @_;
     my ($environment) = environments();
     my $clients = 64;
     my $known = $number < $Keys;
@@ -227,6 +229,7 @@ sub cold_round {
         $writing > $clients;
     }) or fail('clients do not arrive');
 
+    Time::HiRes::sleep($longer // 0);
     redis_resume($environment->{redis});
     load_wait($load);
     stop_nginx('cold');
@@ -237,23 +240,31 @@ sub cold_round {
 
 
 sub cold {
+    my @rounds = (
+        ['lookups', 0, 0],
+        ['after it had a lease', 1, 0],
+        ['unknown key', 1, 99999999],
+        ['Redis stopped 0.5 s longer', 1, 0, 0.5],
+    );
+
     say("\n## A cold gateway, 64 clients with one key\n");
-    say('| gateway | workers | lookups | after it had a lease | unknown key |');
-    say('|---|---:|---:|---:|---:|');
+    say('| gateway | workers | ' . join(' | ', map { $_->[0] } @rounds) . ' |');
+    say('|---|---:|' . '---:|' x @rounds);
 
     prepare($Keys);
 
     for my $kind (kinds()) {
         for my $workers (1, 4) {
-            my @n = map { [] } 1 .. 3;
+            my @n;
             for (1 .. $Rounds) {
-                push @{ $n[0] }, cold_round($kind, $workers, 0, 0);
-                push @{ $n[1] }, cold_round($kind, $workers, 1, 0);
-                push @{ $n[2] }, cold_round($kind, $workers, 1, 99999999);
+                for my $i (0 .. $#rounds) {
+                    my (undef, @how) = @{ $rounds[$i] };
+                    push @{ $n[$i] }, cold_round($kind, $workers, @how);
+                }
             }
-            say(sprintf '| %s | %d | %s%s | %s | %s |', $kind, $workers,
-                join(' ', @{ $n[0] }), $kind eq 'module' ? wanted('1') : '',
-                map { join ' ', @$_ } @n[1, 2]);
+            say(sprintf '| %s | %d | %s |', $kind, $workers, join ' | ',
+                map { join(' ', @{ $n[$_] })
+                      . ($_ == 0 && $kind eq 'module' ? wanted('1') : '') } 0 .. $#n);
         }
     }
 }
