@@ -288,3 +288,15 @@ release($relay);
 like(http_read($answer), qr/^HTTP\S+ 200 .*"success":false,"message":"Undep/s,
      'as pending');
 ok(settled(), 'then it is undeployed');
+
+
+
+=== TEST 10: ids that are larger than what a Lua number holds
+--- script
+redis('production', 'XADD', '{cred}:undeployments', $_, 'a', 'b')
+    for '99999999999999-9007199254740992';
+my ($g, $relay) = cached('2s');
+hold($relay, reply => 'lease');
+answer_is(del('api-user'), 'deleted', everywhere());
+is(last_id(), '99999999999999-9007199254740993', 'the next one');
+refused($g, $relay, 'refused');

@@ -454,3 +454,13 @@ is(join(' ', map { /.{0,30}(?:SECRET\d|\Q$base64\E).{0,30}/g }
              $text, $logs, $commands), '', 'no key anywhere');
 unlike($logs, qr/\Q${\ sha256($_)}/, 'nor its hash in a log')
     for @keys, 'SECRET5';
+
+
+
+=== TEST 90: a long prefix
+--- http_config eval
+"cred_registry \$TEST_NGINX_REGISTRY;
+cred_environment \$TEST_NGINX_PRODUCTION;
+cred_prefix " . 'p' x 3000 . ';'
+--- script
+is(gate('KEY')->{status}, 401, 'nobody is known');

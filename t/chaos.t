@@ -5,7 +5,7 @@ use warnings;
 
 use Test::More;
 
-my @programs = qw(start exact reload revisions stop forget kill);
+my @programs = qw(start exact reload revisions stop forget kill gateways);
 
 plan(tests => scalar @programs);
 

@@ -116,7 +116,9 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
 
     gateway->subscription = gateway->redis;
 
-    p = ngx_pnalloc(pool, 3 * gateway->prefix.len + 2 * gateway->url.len
+    /* the key, the channel, and both identities */
+
+    p = ngx_pnalloc(pool, 4 * gateway->prefix.len + 2 * gateway->url.len
                           + 2 * password->len
                           + sizeof(":gateways:undeployed") - 1
                           + 2 * (sizeof("gateway      ") + 4 * NGX_INT_T_LEN));

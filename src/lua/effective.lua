@@ -17,15 +17,17 @@ local stream = ARGV[1] .. ':undeployments'
 
 local gateways, parsed, reply = redis.call('HGETALL', KEYS[1]), {}, {nil}
 
-local function number(id)
-    local ms, n = string.match(id, '^(%d+)%-(%d+)$')
-    return tonumber(ms) or 0, tonumber(n) or 0
+-- parts of ids may be larger than what a Lua number holds
+
+local function less(digits, other)
+    return #digits < #other or (#digits == #other and digits < other)
 end
 
 local function before(id, other)
-    local ms, n = number(id)
-    local other_ms, other_n = number(other)
-    return ms < other_ms or (ms == other_ms and n < other_n)
+    local ms, n = string.match(id, '^(%d+)%-(%d+)$')
+    local other_ms, other_n = string.match(other, '^(%d+)%-(%d+)$')
+
+    return ms and (less(ms, other_ms) or (ms == other_ms and less(n, other_n)))
 end
 
 -- what cannot be read is nobody's who could have a lease

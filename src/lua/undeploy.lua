@@ -23,13 +23,17 @@ local function unescape(s)
     return s
 end
 
--- its digits, if they are more than the other's, which may both be larger than
--- what a Lua number holds
+-- numbers may be larger than what a Lua number holds
+
+local function less(digits, other)
+    return #digits < #other or (#digits == #other and digits < other)
+end
+
+-- its digits, if they are more than the other's
 local function newer(revision, other)
     local digits = revision and string.match(revision, '^0*(%d+)$') or '0'
 
-    return (#digits > #other or (#digits == #other and digits > other))
-           and digits
+    return less(other, digits) and digits
 end
 
 -- A newer copy that stays has other keys; that those of the older one are good
@@ -111,12 +115,11 @@ end
 -- None of the gateways can have applied what was not there before this call:
 -- one that says so has it from another life of the stream
 
-local function later_or_same(id, other)
+local function before(id, other)
     local ms, n = string.match(id, '^(%d+)%-(%d+)$')
     local other_ms, other_n = string.match(other, '^(%d+)%-(%d+)$')
 
-    ms, other_ms = tonumber(ms), tonumber(other_ms)
-    return ms > other_ms or (ms == other_ms and tonumber(n) >= tonumber(other_n))
+    return less(ms, other_ms) or (ms == other_ms and less(n, other_n))
 end
 
 local gateways = P .. ':gateways'
@@ -132,9 +135,7 @@ local function longest_lease(first)
         lease = math.min(tonumber(lease) or 0, 3600000)
         longest = math.max(longest, lease)
 
-        if rest and (later_or_same(applied, first)
-                     or later_or_same(seen, first))
-        then
+        if rest and not (before(applied, first) and before(seen, first)) then
             call('HSET', gateways, all[i],
                  string.format('%d 0-0 0-0', lease) .. rest)
         end

@@ -15,10 +15,11 @@ use CredTest::Process;
 use CredTest::Redis;
 use CredTest::Fake;
 use CredTest::HTTP;
+use CredTest::Proxy;
 
 my @Exports = ('defaults', @CredTest::Process::EXPORT,
                @CredTest::Redis::EXPORT, @CredTest::Fake::EXPORT,
-               @CredTest::HTTP::EXPORT);
+               @CredTest::HTTP::EXPORT, @CredTest::Proxy::EXPORT);
 
 my ($Owner, @Standard, %Defaults, $Logged, $Stderr, $Leaks);
 
@@ -321,6 +322,28 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
                             the other, the last for ever; TIME, AUTH, SELECT
                             and PING are answered well unless given
     fake_log(PORT)                    what it was sent, a line a command
+
+    proxy(NAME)             stands between nginx and this Redis, has the
+                            methods that follow, and is gone with the block
+    ->port, ->url
+    ->hold(DIRECTION, REGEX, times => N, to => REGEX)
+                            keeps what matches, and what comes after it on the
+                            same connection; DIRECTION is "command" or
+                            "reply", REGEX is for the bytes of the whole one,
+                            or with "to" also for the command that a reply
+                            answers; without "times" it never ends
+    ->delay(DIRECTION, REGEX, seconds => S, ...)
+    ->swallow(DIRECTION, REGEX, ...)  it is lost, and the connection stays
+    ->drop(DIRECTION, REGEX, when => "before" or "after", ...)
+                            closes the connection before it goes on, or after
+    ->watch(DIRECTION, REGEX, ...)    only counts
+                            these five return the number of a rule; the first
+                            rule that does more than count wins
+    ->wait_matched(RULE, N), ->wait_held(RULE, N), ->matched(RULE), ->held(RULE)
+    ->release(RULE)         ends a rule, or all: what was held goes on
+    ->cut, ->mend           closes all connections and refuses others
+    ->hang_up               closes all connections
+    ->connections           how many there are
 
     dns(NAME => ADDRESS, ...)         the port of a name server
 

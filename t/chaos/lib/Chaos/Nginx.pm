@@ -12,7 +12,7 @@ use File::Basename ();
 
 use Chaos::Process;
 
-our @EXPORT = qw(nginx nginx_start alerts);
+our @EXPORT = qw(nginx gateway nginx_start alerts);
 
 my $Root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../../../..');
 my @Known;
@@ -43,7 +43,8 @@ sub nginx {
         port     => free_port(),
         registry => $registry,
         args     => { workers => 2, main => '', http => '', connect => '3s',
-                      command => '3s', %args },
+                      command => '3s', cascade => '1s', lease => '1s',
+                      zone => '16m', %args },
     };
 
     push @Known, $self;
@@ -53,18 +54,41 @@ sub nginx {
 }
 
 
+# one that serves what needs a key of this environment
+
+sub gateway {
+    my ($name, $environment, %args) = @_;
+    return nginx($name, undef, environment => $environment, %args);
+}
+
+
 # what a Redis takes on a busy machine is no fault, unless a program says so
 
 sub configure {
     my ($self, %args) = @_;
 
     my %conf = (%{ $self->{args} }, %args);
+    my $environment = $conf{environment};
     my $module = $ENV{CRED_MODULE} || "$Root/build/ngx_cred_module.so";
     my $user = $> == 0 ? 'user nobody nogroup;' : '';
     my $paths = join "\n", map { "    ${_}_temp_path $self->{dir}/$_;" }
                 qw(client_body proxy fastcgi uwsgi scgi);
 
     open my $out, '>', "$self->{dir}/nginx.conf" or die $!;
+    my $http = $environment ? <<"END" : <<"END";
+    cred_environment @{[ $environment->url ]};
+    cred_access_lease $conf{lease};
+    cred_access_zone access $conf{zone};
+    cred_access_valid 1m missing=1s;
+END
+    cred_registry @{[ $self->{registry}->url ]};
+    cred_cascade_timeout $conf{cascade};
+    cred_retry_delay 100ms 1s;
+END
+
+    my $location = $environment ? 'cred_access apinizer; empty_gif;'
+                                : "cred_delete apinizer; root $self->{dir};";
+
     print $out <<"END";
 load_module $module;
 daemon on;
@@ -84,19 +108,15 @@ http {
     access_log off;
 $paths
 
-    cred_registry @{[ $self->{registry}->url ]};
     cred_connect_timeout $conf{connect};
     cred_command_timeout $conf{command};
-    cred_cascade_timeout 1s;
-    cred_retry_delay 100ms 1s;
-$conf{http}
+$http$conf{http}
 
     server {
         listen 127.0.0.1:$self->{port};
 
         location / {
-            cred_delete apinizer;
-            root $self->{dir};
+            $location
         }
     }
 }

@@ -14,8 +14,8 @@ use Socket qw(PF_INET SOCK_STREAM IPPROTO_TCP TCP_NODELAY INADDR_LOOPBACK
 use Chaos::Process;
 
 our @EXPORT = qw(
-    registry environments redis_start create left operations pending drained
-    reset_redis
+    registry environments redis_start create create_keys keys_left left
+    operations pending drained reset_redis
 );
 
 our $P = '{cred}';
@@ -75,6 +75,20 @@ sub stop { CORE::kill('STOP', $_[0]{pid}) }
 sub cont { CORE::kill('CONT', $_[0]{pid}) }
 
 
+# its AOF, with no more in it than there is now
+
+sub rewrite {
+    my ($self) = @_;
+
+    $self->call('BGREWRITEAOF');
+
+    wait_for(sub {
+        $self->call('INFO', 'persistence')
+            !~ /^aof_rewrite_(?:in_progress|scheduled):1/m;
+    }) or die "$self->{name} does not rewrite its AOF\n";
+}
+
+
 sub redis_start {
     my (@redis) = @_;
 
@@ -97,10 +111,14 @@ sub registry {
 }
 
 
+# an array before their names has more arguments for them
+
 sub environments {
     my ($registry, @names) = @_;
 
-    my @environments = redis_start(map { __PACKAGE__->new($_, @AOF) } @names);
+    my @args = ref $names[0] ? @{ shift @names } : ();
+    my @environments = redis_start(map { __PACKAGE__->new($_, @AOF, @args) }
+                                   @names);
 
     $registry->call('HSET', "$P:environments",
                     map { $_->{name}, $_->url } @environments);
@@ -214,6 +232,44 @@ for i = ARGV[1], ARGV[2] do
 end
 END
     }
+}
+
+
+# the keys "key-1", "key-2", ... of these
+
+sub key_hash { Digest::SHA::sha256_hex("key-$_[0]") }
+
+sub create_keys {
+    my ($redis, $from, $to) = @_;
+
+    for (my $i = $from; $i <= $to; $i += 1000) {
+        my $last = $i + 999 < $to ? $i + 999 : $to;
+
+        $redis->eval(<<'END', $i, map { key_hash($_) } $i .. $last);
+for i = 2, #ARGV do
+    local id = 'c' .. (ARGV[1] + i - 2)
+    redis.call('HSET', KEYS[1] .. ':credential:shop:' .. id, 'keys', ARGV[i])
+    redis.call('SET', KEYS[1] .. ':key:' .. ARGV[i], 'shop:' .. id)
+end
+END
+    }
+}
+
+
+# how many of them lead to a credential
+
+sub keys_left {
+    my ($redis, $from, $to) = @_;
+
+    my $left = 0;
+
+    for (my $i = $from; $i <= $to; $i += 1000) {
+        my $last = $i + 999 < $to ? $i + 999 : $to;
+        $left += $redis->call('EXISTS', map { "$P:apinizer:key:" . key_hash($_) }
+                                        $i .. $last);
+    }
+
+    return $left;
 }
 
 
