@@ -380,65 +380,61 @@ sub missed {
 
 
 sub hot {
-    my @kinds = kinds();
+    my $rounds = 20 * $Rounds;
     my @paths = qw(plain/page checked/page);
-    my (%all, %waits);
+    my (@gateways, %all);
 
-    say("\n## One key, 64 clients, $Rounds interleaved rounds\n");
+    say("\n## One key, 64 clients, $rounds short interleaved rounds\n");
 
     prepare(1);
 
-    for my $kind (@kinds) {
+    for my $kind (kinds()) {
         for my $workers (1, 8) {
             my $name = "hot-$kind-$workers";
-            open_gateway($kind, $name, workers => $workers, listen => ' reuseport');
+            open_gateway($kind, $name, workers => $workers, listen => ' reuseport',
+                         valid => 3600);
+            push @gateways, [$name, $kind, $workers];
         }
     }
 
-    for my $round (0 .. $Rounds) {
-        for my $kind (@kinds) {
-            for my $workers (1, 8) {
-                for my $path (@paths) {
-                    my $name = "hot-$kind-$workers";
-                    my $before = switches(@{ $Nginx{$name}{workers} });
-                    my $m = gateway_round($name, $path, 1, 50000);
-                    $m->{switches} = (switches(@{ $Nginx{$name}{workers} }) - $before)
-                                     / $m->{requests};
-                    push @{ $all{"$name-$path"} }, $m if $round;
-                }
-            }
-        }
-    }
-
-    say('| gateway | workers | check | requests/s | p99 ms | CPU µs per request '
-        . '| context switches | waits for a lock | looked up |');
-    say('|---|---:|---|---:|---:|---:|---:|---:|---:|');
-
-    for my $kind (@kinds) {
-        for my $workers (1, 8) {
+    for my $round (0 .. $rounds) {
+        for my $gateway (@gateways) {
+            my ($name) = @$gateway;
             for my $path (@paths) {
-                my $name = "hot-$kind-$workers";
-                my @m = @{ $all{"$name-$path"} };
-                my $waits = waits($name, gateway_load($name, $path, 1, 50000));
-                say(sprintf '| %s | %d | %s | %s | %.2f | %s | %.3f | %s | %s |',
-                    $kind, $workers, $path =~ /checked/ ? 'yes' : 'no',
-                    pair(map { $_->{rate} } @m), median(map { $_->{p99} / 1000 } @m),
-                    pair(map { $_->{cpu} } @m), median(map { $_->{switches} } @m),
-                    defined $waits ? sprintf('%.4f', $waits) : '',
-                    $path =~ /checked/ ? missed($name, 50000) : '');
+                my $before = switches(@{ $Nginx{$name}{workers} });
+                my $m = gateway_round($name, $path, 1, 4000);
+                $m->{switches} = (switches(@{ $Nginx{$name}{workers} }) - $before)
+                                 / $m->{requests};
+                push @{ $all{"$name-$path"} }, $m if $round;
             }
         }
-
-        my @added = map {
-            my $name = "hot-$kind-$_";
-            my ($plain, $checked) = @all{"$name-plain/page", "$name-checked/page"};
-            median(map { $checked->[$_]{cpu} - $plain->[$_]{cpu} } 0 .. $Rounds - 1);
-        } 1, 8;
-        say(sprintf '| %s | | *added by the check* | | | %.2f with one worker, '
-            . '%.2f with eight | | | |', $kind, @added);
     }
 
-    stop_nginx($_) for grep { /^hot-/ } keys %Nginx;
+    say('| gateway | workers | check | requests/s | p99 ms | CPU µs per request | added '
+        . '| context switches | waits for a lock | looked up |');
+    say('|---|---:|---|---:|---:|---:|---:|---:|---:|---:|');
+
+    for my $gateway (@gateways) {
+        my ($name, $kind, $workers) = @$gateway;
+        my ($plain) = map { quartile(map { $_->{cpu} } @$_) } $all{"$name-plain/page"};
+
+        for my $path (@paths) {
+            my @m = @{ $all{"$name-$path"} };
+            my $checked = $path =~ /checked/;
+            my $cpu = quartile(map { $_->{cpu} } @m);
+            my $waits = waits($name, gateway_load($name, $path, 1, 50000));
+
+            say(sprintf '| %s | %d | %s | %.0f | %.2f | %.2f | %s | %.3f | %s | %s |',
+                $kind, $workers, $checked ? 'yes' : 'no',
+                median(map { $_->{rate} } @m), median(map { $_->{p99} / 1000 } @m),
+                $cpu, $checked ? sprintf('%.2f', $cpu - $plain) : '',
+                median(map { $_->{switches} } @m),
+                defined $waits ? sprintf('%.4f', $waits) : '',
+                $checked ? missed($name, 50000) : '');
+        }
+
+        stop_nginx($name);
+    }
 }
 
 
