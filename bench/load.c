@@ -9,7 +9,8 @@
  * A load generator: sends exactly N requests over C kept-open connections and
  * compares each answer with the expected one.  It speaks HTTP and, with -r,
  * RESP.  In the request a run of eight "@" becomes the number of the request,
- * and each run of 32 "#" becomes random hex digits.
+ * which starts again after MODULUS, or goes down with -d, and each run of 32 "#"
+ * becomes random hex digits.
  */
 
 
@@ -50,17 +51,17 @@ typedef struct {
 } load_client_t;
 
 
-static const char  *host = "127.0.0.1", *body = "";
-static int          port, resp, status = 200;
+static const char  *host = "127.0.0.1", *body = "", *mark;
+static int          port, resp, down, status = 200;
 static size_t       nclients = 64;
-static uint64_t     nrequests, first, rate, limit = 120, seed = 1;
+static uint64_t     nrequests, first, modulus, rate, limit = 120, seed = 1;
 
 static char        *template;
 static size_t       template_len, body_len;
 static size_t       numbers[LOAD_MARKS], randoms[LOAD_MARKS];
 static size_t       nnumbers, nrandoms;
 
-static uint64_t     started, next, done;
+static uint64_t     started, next, done, marked;
 static uint32_t    *latencies;  /* units of 100 ns */
 
 
@@ -275,6 +276,7 @@ check_resp(load_client_t *cl)
 static size_t
 check_http(load_client_t *cl)
 {
+    int      hit;
     char    *end, *p;
     size_t   head, length;
 
@@ -296,6 +298,7 @@ check_http(load_client_t *cl)
 
     *end = '\0';
     p = strcasestr(cl->buf, "\r\nContent-Length:");
+    hit = mark && strstr(cl->buf, mark);
     *end = '\r';
 
     length = p ? strtoul(p + 17, NULL, 10) : 0;
@@ -303,6 +306,8 @@ check_http(load_client_t *cl)
     if (cl->len < head + length) {
         return 0;
     }
+
+    marked += hit;
 
     if (length != body_len || memcmp(cl->buf + head, body, body_len) != 0) {
         fail("unexpected body", cl->buf, cl->len);
@@ -361,7 +366,12 @@ read_answer(load_client_t *cl)
 static void
 start_request(load_client_t *cl, uint64_t due)
 {
-    fill_request(cl, first + next++);
+    uint64_t  number;
+
+    number = down ? nrequests - 1 - next : next;
+    next++;
+
+    fill_request(cl, first + (modulus ? number % modulus : number));
 
     cl->busy = 1;
     cl->start = due;
@@ -505,14 +515,17 @@ main(int argc, char **argv)
     double          seconds;
     load_client_t  *clients;
 
-    while ((opt = getopt(argc, argv, "rp:c:n:o:R:T:s:b:e:t:S:")) != -1) {
+    while ((opt = getopt(argc, argv, "rdp:c:n:o:m:H:R:T:s:b:e:t:S:")) != -1) {
 
         switch (opt) {
         case 'r':  resp = 1;                              break;
+        case 'd':  down = 1;                              break;
         case 'p':  port = atoi(optarg);                   break;
         case 'c':  nclients = strtoul(optarg, NULL, 10);  break;
         case 'n':  nrequests = strtoull(optarg, NULL, 10);break;
         case 'o':  first = strtoull(optarg, NULL, 10);    break;
+        case 'm':  modulus = strtoull(optarg, NULL, 10);  break;
+        case 'H':  mark = optarg;                         break;
         case 'R':  rate = strtoull(optarg, NULL, 10);     break;
         case 'T':  limit = strtoull(optarg, NULL, 10);    break;
         case 'S':  seed = strtoull(optarg, NULL, 10);     break;
@@ -528,8 +541,9 @@ main(int argc, char **argv)
         || seed == 0)
     {
         fprintf(stderr, "usage: load [-r] -p PORT -n REQUESTS -t TEMPLATE "
-                "[-c CLIENTS] [-o FIRST]\n            [-s STATUS] "
-                "[-b BODY | -e FILE] [-R RATE] [-S SEED] [-T SECONDS]\n");
+                "[-c CLIENTS] [-o FIRST]\n            [-m MODULUS] [-d] "
+                "[-s STATUS] [-b BODY | -e FILE] [-H IN_HEAD]\n"
+                "            [-R RATE] [-S SEED] [-T SECONDS]\n");
         return 2;
     }
 
@@ -554,9 +568,10 @@ main(int argc, char **argv)
 
     qsort(latencies, nrequests, sizeof(uint32_t), compare);
 
-    printf("requests=%llu seconds=%.6f rate=%.1f p50=%.1f p99=%.1f max=%.1f\n",
-           (unsigned long long) nrequests, seconds, nrequests / seconds,
-           percentile(50), percentile(99), percentile(100));
+    printf("requests=%llu marked=%llu seconds=%.6f rate=%.1f p50=%.1f p99=%.1f "
+           "max=%.1f\n",
+           (unsigned long long) nrequests, (unsigned long long) marked, seconds,
+           nrequests / seconds, percentile(50), percentile(99), percentile(100));
 
     return 0;
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# All peers of the benchmark answer as documented and leave no copies.
+# All peers of the benchmark answer as documented and leave no copies; all gateways
+# admit and refuse whom they should.
 
 use strict;
 use warnings;
@@ -20,5 +21,16 @@ for my $peer (qw(module lua node)) {
         is(scalar(grep { /^$peer: 200 deletes/ } @lines), 2, $peer);
     }
 }
+
+for my $gateway (qw(module lua)) {
+    SKIP: {
+        skip "the packages of $gateway are absent", 1
+            if grep { /^absent: $gateway$/ } @lines;
+        is(scalar(grep { /^$gateway: (?:cached|cold|1000 keys|one key)/ } @lines), 4,
+           "$gateway as a gateway");
+    }
+}
+
+is(scalar(grep { /^module: 20 deletes took effect$/ } @lines), 1, 'effect');
 
 done_testing();

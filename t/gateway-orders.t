@@ -55,6 +55,11 @@ sub end { is(join("\n", gateways_stop()), '', 'nothing alarming at the gateway')
 sub lookup { my $hash = sha256($_[0]); qr/\r\n\Q$hash\E\r\n/ }
 sub lease  { my ($ms) = @_; qr/:gateways\r\n.*\r\n$ms\r\n/s }
 
+# in a reply to the latter
+
+sub leased        { qr/\A\*2\r\n\$6\r\nleased\r\n/ }
+sub undeployments { qr/\A\*(?!2\r\n\$6\r\nleased\r\n)/ }
+
 sub start_delete {
     my $sock = http_open();
     print $sock del_raw($_[0] // 'one');
@@ -223,7 +228,7 @@ our ($proxy, $gateway);
 
 begin(lease => '1300ms');
 
-my $rule = $proxy->hold('reply', qr/^.*\bleased\b/s, to => lease(1300));
+my $rule = $proxy->hold('reply', leased(), to => lease(1300));
 ok($proxy->wait_held($rule), 'a lease is held');
 
 is_deleted(start_delete());
@@ -244,8 +249,8 @@ our ($proxy);
 begin(lease => '1300ms');
 
 for (['command', lease(1300)], ['command', lease(1300), when => 'after'],
-     ['reply', qr/\bleased\b/, to => lease(1300)],
-     ['reply', qr/\bentries\b/, to => lease(1300)])
+     ['reply', leased(), to => lease(1300)],
+     ['reply', undeployments(), to => lease(1300)])
 {
     my ($direction, $regex, @more) = @$_;
 
@@ -256,7 +261,7 @@ for (['command', lease(1300)], ['command', lease(1300), when => 'after'],
     my $rule = $proxy->drop($direction, $regex, @more, times => 2);
     is_deleted(start_delete());
     refused("a lost $direction");
-    ok($proxy->wait_matched($rule, 2), 'two were lost');
+    ok($proxy->wait_matched($rule, 2), "two were lost: $regex");
     $proxy->release($rule);
     ok(cached('OTHER'), 'a lease again');
 }
@@ -399,7 +404,7 @@ my $sock = start_delete();
 ok(wait_for(sub { in_stream() == 1 }), 'gone from the environment');
 ok(gateway_reload($gateway, lease => '300ms'), 'reloaded');
 $proxy->release($rule);
-$rule = $proxy->drop('reply', qr/\bleased\b/, to => lease(qr/\d+/));
+$rule = $proxy->drop('reply', leased(), to => lease(qr/\d+/));
 
 is_deleted($sock);
 unlike(show($gateway, 'KEY'), qr/\b200$/, 'not admitted');
@@ -490,10 +495,11 @@ like($answer->{body}, qr/"success":false,"message":"Gateways have not confirmed,
 ok(settled(), 'settled');
 unlike(show($gateway, 'KEY'), qr/\b200$/, 'not admitted');
 my $operation = operation($answer);
-like(redis('registry', 'HGET', "{cred}:operation:$operation",
-           'environment:production'),
-     qr/"state":"undeployed".*"gateways":1,"effective":(?:1[5-9]\d\d|[2-9]\d{3,}|\d{5,})\D/,
-     'receipt');
+my $receipt = redis('registry', 'HGET', "{cred}:operation:$operation",
+                    'environment:production');
+like($receipt, qr/$_/, "receipt: $_")
+    for '"state":"undeployed"', '"gateways":1\b',
+        '"effective":(?:1[5-9]\d\d|[2-9]\d{3}|\d{5,})\b';
 $proxy->mend;
 ok(cached('OTHER'), 'back again');
 refused('still');
@@ -536,7 +542,7 @@ our ($proxy, $gateway);
 begin(lease => '30s');
 
 my ($worker) = nginx_workers($gateway->{pid});
-my $rule = $proxy->hold('reply', qr/\bleased\b/, to => lease(30000));
+my $rule = $proxy->hold('reply', leased(), to => lease(30000));
 redis('production', 'PUBLISH', '{cred}:undeployed', '');
 ok($proxy->wait_held($rule), 'a lease is held');
 kill 'STOP', $worker;
@@ -546,7 +552,7 @@ ok(gateway_reload($gateway, lease => '400ms', keep => 1), 'shortened');
 ok(wait_for(sub { noted() =~ /^400 / }), 'announced');
 ok(cached('KEY'), 'a lease');
 
-$rule = $proxy->drop('reply', qr/\b(?:entries|forget)\b/, to => lease(qr/\d+/));
+$rule = $proxy->drop('reply', undeployments(), to => lease(qr/\d+/));
 is_deleted(start_delete());
 
 ok(gateway_reload($gateway, lease => '30s', keep => 1), 'lengthened');
@@ -574,7 +580,7 @@ $proxy->release($rule);
 ok(wait_for(sub { nginx_workers($gateway->{pid}) == 1 }),
    'the old one arrives, and its worker leaves');
 
-$rule = $proxy->drop('reply', qr/\b(?:entries|forget)\b/, to => lease(qr/\d+/));
+$rule = $proxy->drop('reply', undeployments(), to => lease(qr/\d+/));
 my $sock = start_delete();
 ok(wait_for(sub { in_stream() == 1 }), 'gone from the environment');
 

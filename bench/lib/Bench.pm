@@ -16,19 +16,25 @@ use List::Util ();
 use Time::HiRes ();
 
 our @EXPORT = qw(
-    %Nginx $Root $Token start_redis set_environments start_nginx stop_nginx
-    preload check_left check_once clean template success
-    not_found load load_start load_wait
-    measure cpu peak rss median spread children environments settle say fail
+    %Nginx $Root $Rounds $Token start_redis set_environments start_nginx stop_nginx
+    preload preload_keys check_left check_once clean template success
+    get not_found load load_start load_wait compile has
+    measure cpu switches peak rss median quartile spread pair wanted children environments
+    settle say fail
 );
 
 our $Root = Cwd::abs_path(__FILE__ =~ s{/bench/lib/Bench\.pm$}{}r);
+our $Rounds = $ENV{BENCH_ROUNDS} || 5;
 our $Token = 'bench-token';
 our %Nginx;
 
 my $Home = "$Root/bench";
 my $Load = "$Root/build/bench/load";
-my @Environments;
+
+# the first is what peers and gateways work on, the other one its twin: as many
+# environments of the same names in the same Redis servers
+
+my @Registries = ({ prefix => '{cred}', environments => [] });
 
 
 sub say  { local $| = 1; print "@_\n" }
@@ -43,29 +49,36 @@ sub start_redis {
 
 
 sub set_environments {
-    my ($count) = @_;
+    my ($count, %args) = @_;
 
-    @Environments = ();
-
-    for my $i (1 .. $count) {
-        my $redis = sprintf 'redis%d', ($i - 1) % 8 + 1;
-        redis_start($redis);
-        my ($run_id) = redis($redis, 'INFO', 'server') =~ /run_id:(\w+)/;
-
-        push @Environments, {
-            name   => sprintf('environment%02d', $i),
-            redis  => $redis,
-            prefix => "{e$i}",
-            run_id => $run_id,
-            url    => redis_tcp($redis) . "?prefix={e$i}",
-        };
-    }
+    @Registries = map {
+        my ($registry, $letter) = @$_;
+        { prefix => $registry,
+          environments => [ map { environment($_, $letter) } 1 .. $count ] };
+    } ['{cred}', 'e'], $args{twin} ? ['{twin}', 't'] : ();
 
     clean();
 }
 
 
-sub environments { @Environments }
+sub environment {
+    my ($i, $letter) = @_;
+
+    my $redis = sprintf 'redis%d', ($i - 1) % 8 + 1;
+    redis_start($redis);
+    my ($run_id) = redis($redis, 'INFO', 'server') =~ /run_id:(\w+)/;
+
+    return {
+        name   => sprintf('environment%02d', $i),
+        redis  => $redis,
+        prefix => "{$letter$i}",
+        run_id => $run_id,
+        url    => redis_tcp($redis) . "?prefix={$letter$i}",
+    };
+}
+
+
+sub environments { @{ $Registries[0]{environments} } }
 
 
 # Everything but the scripts and connections is as new: environments have no
@@ -73,7 +86,7 @@ sub environments { @Environments }
 # does not has lost its memory
 
 sub clean {
-    my %seen = map { $_->{redis} => 1 } @Environments;
+    my %seen = map { $_->{redis} => 1 } environments();
     my $text = slurp("$Home/data/clean.lua");
 
     redis('registry', 'FLUSHALL');
@@ -83,17 +96,27 @@ sub clean {
         $is eq 'OK' or fail("clean: $is");
     }
 
-    redis('registry', @$_) for
-        ['HSET', '{cred}:apinizer:token:' . sha256($Token),
-                 subject => 'alice', scope => 'bench'],
-        ['HSET', '{cred}:apinizer:scope:bench', name => 'bench'],
-        ['HSET', '{cred}:apinizer:members:bench', alice => 'manage'];
+    for my $registry (@Registries) {
+        my $P = $registry->{prefix};
 
-    for (@Environments) {
-        redis('registry', 'HSET', '{cred}:positions', $_->{name},
-              "1:0-0:$_->{run_id}");
-        redis('registry', 'HSET', '{cred}:environments', $_->{name}, $_->{url});
+        redis('registry', @$_) for
+            ['HSET', "$P:apinizer:token:" . sha256($Token),
+                     subject => 'alice', scope => 'bench'],
+            ['HSET', "$P:apinizer:scope:bench", name => 'bench'],
+            ['HSET', "$P:apinizer:members:bench", alice => 'manage'];
+
+        for (@{ $registry->{environments} }) {
+            redis('registry', 'HSET', "$P:positions", $_->{name},
+                  "1:0-0:$_->{run_id}");
+            redis('registry', 'HSET', "$P:environments", $_->{name}, $_->{url});
+        }
     }
+}
+
+
+sub copies {
+    return map { ({ redis => 'registry', prefix => $_->{prefix} },
+                  @{ $_->{environments} }) } @Registries;
 }
 
 
@@ -103,7 +126,7 @@ sub each_copy {
     my $text = slurp("$Home/data/$script.lua");
     my $sum = 0;
 
-    for my $copy ({ redis => 'registry', prefix => '{cred}' }, @Environments) {
+    for my $copy (copies()) {
         for (my $i = $first; $i < $first + $count; $i += 5000) {
             my $last = List::Util::min($i + 5000, $first + $count) - 1;
             my $n = redis($copy->{redis}, 'EVAL', $text, 0, $copy->{prefix},
@@ -120,6 +143,25 @@ sub each_copy {
 sub preload { each_copy('preload', @_) }
 
 
+# their keys: KEY with eight digits in place of "@"
+
+sub preload_keys {
+    my ($key, $first, $count, @copies) = @_;
+
+    my $text = slurp("$Home/data/keys.lua");
+
+    for (my $i = $first; $i < $first + $count; $i += 5000) {
+        my @hashes = map { sha256($key =~ s/\@{8}/sprintf '%08d', $_/er) }
+                     $i .. List::Util::min($i + 5000, $first + $count) - 1;
+
+        for (@copies ? @copies : copies()) {
+            my $n = redis($_->{redis}, 'EVAL', $text, 0, $_->{prefix}, $i, @hashes);
+            $n eq @hashes or fail("keys: $n");
+        }
+    }
+}
+
+
 # the acknowledgements follow the answers
 
 sub settle {
@@ -127,8 +169,10 @@ sub settle {
 
     wait_for(sub {
         !List::Util::sum0(map {
-            redis('registry', 'ZCARD', "{cred}:pending:$_->{name}")
-        } @Environments);
+            my $P = $_->{prefix};
+            map { redis('registry', 'ZCARD', "$P:pending:$_->{name}") }
+                @{ $_->{environments} };
+        } @Registries);
     }, $seconds // 10) or fail('undeployments are still pending');
 }
 
@@ -148,14 +192,14 @@ sub check_left {
 sub check_once {
     my ($count) = @_;
 
-    for (@Environments) {
+    for (environments()) {
         my $n = redis($_->{redis}, 'XLEN', "$_->{prefix}:undeployments");
         $n == $count or fail("$n undeployments in $_->{name}");
     }
 }
 
 
-# nginx, one worker each
+# nginx, with one worker if it is not said
 
 sub start_nginx {
     my ($name, %part) = @_;
@@ -169,6 +213,8 @@ sub start_nginx {
         ROOT    => $Root,
         USER    => $> == 0 ? 'nobody nogroup' : 'nobody',
         PORT    => free_port(),
+        LISTEN  => $part{listen} // '',
+        WORKERS => $part{workers} // 1,
     );
 
     my $text = slurp("$Home/conf/nginx.conf");
@@ -191,8 +237,10 @@ sub start_nginx {
     }, 20) or fail("nginx $name does not start: " . slurp("$Dir/$name.log")
                    . slurp("$Dir/$name.error.log"));
 
-    wait_for(sub { $Nginx{$name}{workers} = [ children($pid) ]; @{ $Nginx{$name}{workers} } })
-        unless $part{single};
+    wait_for(sub {
+        $Nginx{$name}{workers} = [ children($pid) ];
+        @{ $Nginx{$name}{workers} } == $value{WORKERS};
+    }) unless $part{single};
 
     return $value{PORT};
 }
@@ -230,6 +278,15 @@ sub cpu {
 }
 
 
+# how often they gave up a processor
+
+sub switches {
+    return List::Util::sum0(map {
+        slurp("/proc/$_/status") =~ /ctxt_switches:\s+(\d+)/g
+    } @_);
+}
+
+
 # resident memory in KiB: the most so far, and now
 
 sub peak { List::Util::sum0(map { slurp("/proc/$_/status") =~ /VmHWM:\s+(\d+)/ } @_) }
@@ -250,7 +307,8 @@ sub template {
 
 
 sub success {
-    my $message = @Environments ? 'Undeployment completed successfully'
+    my @environments = environments();
+    my $message = @environments ? 'Undeployment completed successfully'
                                 : 'No environment is registered';
 
     return '{"success":true,"deploymentResult":{"success":true,"message":'
@@ -258,7 +316,7 @@ sub success {
            . join(',', map {
                  qq({"environmentName":"$_->{name}","success":true,)
                  . '"message":"Undeployed successfully"}'
-             } @Environments)
+             } @environments)
            . ']}}';
 }
 
@@ -277,11 +335,11 @@ sub load_start {
         $args{e} = "$Dir/$id.body";
     }
 
-    my @resp = delete $args{r} ? '-r' : ();
+    my @flags = map { delete $args{$_} ? "-$_" : () } qw(r d);
 
     $args{S} = int rand(1 << 62) | 1;
 
-    return { id => $id, pid => spawn('load', $id, $Load, @resp,
+    return { id => $id, pid => spawn('load', $id, $Load, @flags,
                  map { ("-$_", $args{$_}) } sort keys %args) };
 }
 
@@ -294,7 +352,7 @@ sub load_wait {
 
     my $text = slurp("$Dir/$load->{id}.log");
 
-    $? == 0 or fail($text);
+    $? == 0 or fail($text || "load ended with status $?");
 
     return { $text =~ /(\w+)=([\d.]+)/g };
 }
@@ -327,6 +385,12 @@ sub median {
 }
 
 
+# a quarter is less: what was disturbed least, where a little is to be told from
+# much noise
+
+sub quartile { my @sorted = sort { $a <=> $b } @_; return $sorted[$#sorted / 4] }
+
+
 # half the range, in percent of the median
 
 sub spread {
@@ -335,15 +399,41 @@ sub spread {
 }
 
 
+# median, and what the rounds spread
+
+sub pair { sprintf '%.1f (±%.0f %%)', median(@_), spread(@_) }
+
+
+sub wanted { my ($text) = @_; " (wanted $text)" }
+
+
+# head and body of one answer
+
+sub get {
+    my ($port, $path, @headers) = @_;
+    my $sock = IO::Socket::INET->new("127.0.0.1:$port") or fail("nginx: $!");
+    print $sock join "\r\n", "GET $path HTTP/1.1", 'Host: localhost',
+                'Connection: close', @headers, '', '';
+    local $/;
+    return split /\r\n\r\n/, scalar(<$sock>), 2;
+}
+
+
 # the body of nginx's own 404
 
-sub not_found {
-    my ($port) = @_;
-    my $sock = IO::Socket::INET->new("127.0.0.1:$port") or fail("nginx: $!");
-    print $sock "GET /other HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    local $/;
-    return (split /\r\n\r\n/, scalar(<$sock>), 2)[1];
+sub not_found { (get($_[0], '/other'))[1] }
+
+
+# NAME.c as build/bench/NAME
+
+sub compile {
+    mkdir "$Root/build"; mkdir "$Root/build/bench";
+    system('gcc', '-O2', '-Wall', '-Wextra', '-o', "$Root/build/bench/$_",
+           "$Home/$_.c") == 0 or fail("cannot compile $_.c") for @_;
 }
+
+
+sub has { my ($name) = @_; grep { -x "$_/$name" } split /:/, $ENV{PATH} }
 
 
 1;

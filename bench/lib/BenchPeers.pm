@@ -12,15 +12,32 @@ use Bench;
 use CredTest::Process;
 use CredTest::Redis;
 
-our @EXPORT = qw(@Peers %Peer start_peers delete_load refused_load);
+our @EXPORT = qw(@Peers %Peer $Unauthorized start_peers start_limit delete_load
+                 refused_load);
 
 our (@Peers, %Peer);
+
+# the body of nginx's own 401
+
+our $Unauthorized;
 
 my $Modules = '/usr/lib/nginx/modules';
 my $Packages = "$Root/build/bench/node/node_modules";
 
 
 sub module { $ENV{CRED_MODULE} || "$Root/build/ngx_cred_module.so" }
+
+
+sub lua_modules {
+    return join "\n", map { "load_module $Modules/$_.so;" }
+        grep { -e "$Modules/$_.so" } qw(ndk_http_module ngx_http_lua_module);
+}
+
+
+sub has_lua {
+    return -e "$Modules/ngx_http_lua_module.so"
+           && -e '/usr/share/lua/5.1/nginx/redis.lua';
+}
 
 
 # peers whose packages are absent are left out; returns their names
@@ -35,13 +52,9 @@ sub start_peers {
         server  => 'location / { cred_delete apinizer; }');
     add('module', [ @{ $Nginx{module}{workers} } ]);
 
-    if (-e "$Modules/ngx_http_lua_module.so"
-        && -e '/usr/share/lua/5.1/nginx/redis.lua')
-    {
+    if (has_lua()) {
         start_nginx('lua',
-            modules => join("\n", map { "load_module $Modules/$_.so;" }
-                grep { -e "$Modules/$_.so" }
-                qw(ndk_http_module ngx_http_lua_module)),
+            modules => lua_modules(),
             http => "lua_package_path '$Root/bench/peers/?.lua;;';\n"
                     . "init_by_lua_block { cred = require 'cred'; "
                     . "cred.init('$Root', $registry) }\n"
@@ -75,13 +88,19 @@ sub start_peers {
         push @absent, 'node';
     }
 
-    # what nginx needs to answer at all
+    return @absent;
+}
 
+
+# what nginx needs to answer at all
+
+sub start_limit {
     start_nginx('limit', server => 'location = /200 { return 200; } '
+        . 'location = /own401 { return 401; } '
         . q(location = /401 { return 401 '{"error":"unauthorized_client",)
         . q("error_description":"Invalid token"}'; }));
 
-    return @absent;
+    $Unauthorized = (get($Nginx{limit}{port}, '/own401'))[1];
 }
 
 

@@ -23,7 +23,7 @@ local urls, greeted, receipts = {}, {}, {}
 local wake = nil
 
 -- arguments of a receipt, and how many unpack() takes
-local RECEIPT, MOST = 6, 3000
+local RECEIPT, MOST = 7, 3000
 
 local bytes = ffi.new("unsigned char[32]")
 local hex = {}
@@ -198,8 +198,9 @@ local function undeploy(name, url, member)
         return nil, err
     end
 
-    -- after the number of calls, the last id
-    return reply[2], known.epoch .. reply[1]:match(":.*")
+    -- after the number of calls, the last id; then its gateways, of which there
+    -- are none, and their lease
+    return reply[4], known.epoch .. reply[1]:match(":.*")
 end
 
 
@@ -214,6 +215,7 @@ local function receipt(name, member, state, is, start)
     receipts[k + 4] = state and "" or is
     receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
     receipts[k + 6] = state and is or ""
+    receipts[k + 7] = ""
 end
 
 

@@ -21,7 +21,7 @@
 
 
 #define NGX_CRED_ACCESS_CALL      32    /* lookups in one call of access.lua */
-#define NGX_CRED_ACCESS_SHARED    2     /* key, prefix */
+#define NGX_CRED_ACCESS_SHARED    3     /* key, prefix, applied */
 #define NGX_CRED_ACCESS_ARGS      3     /* API, hash, grant */
 #define NGX_CRED_ACCESS_OWN       3     /* pointer, grant, ms to its expiry */
 
@@ -53,6 +53,7 @@ struct ngx_cred_lookup_s {
     ngx_cred_redis_command_t    command;
     ngx_str_t                   shared[NGX_CRED_ACCESS_SHARED];
     ngx_str_t                   args[NGX_CRED_ACCESS_ARGS];
+    u_char                      applied[NGX_CRED_ZONE_ID_LEN];
 
     uint64_t                    sent;      /* just before it was written ... */
     uint64_t                    seq;       /* ... and that of the zone then */
@@ -61,6 +62,7 @@ struct ngx_cred_lookup_s {
     ngx_msec_t                  delay;
 
     unsigned                    again:1;   /* it was asked twice */
+    unsigned                    busy:1;    /* what is known could not be read */
 };
 
 
@@ -88,6 +90,8 @@ static void ngx_cred_lookup_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_lookup_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static ngx_uint_t ngx_cred_lookup_renew(ngx_cred_lookup_t *lookup,
+    ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup,
     ngx_cred_redis_reply_t *reply, ngx_cred_zone_record_t *record);
 static void ngx_cred_lookup_poll(ngx_cred_lookup_t *lookup);
@@ -187,6 +191,8 @@ ngx_cred_access(ngx_cred_access_t *access)
         if (lookup == NULL) {
             return NGX_OK;
         }
+
+        lookup->busy = (rc == NGX_BUSY);
 
         if (rc == NGX_OK && record.state == NGX_CRED_ZONE_LOOKING) {
             ngx_cred_lookup_poll(lookup);
@@ -535,6 +541,10 @@ ngx_cred_lookup_ask(ngx_cred_lookup_t *lookup)
 
     /* other workers need not ask, too */
 
+    if (lookup->busy) {
+        return NGX_OK;
+    }
+
     record.state = NGX_CRED_ZONE_LOOKING;
     record.sent = ngx_cred_clock();
     record.seq = 0;
@@ -553,9 +563,20 @@ static void
 ngx_cred_lookup_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command)
 {
+    ngx_str_t          *applied;
     ngx_cred_lookup_t  *lookup;
 
     lookup = command->data;
+
+    /* nothing, if that is not to be had now: it makes sure of more */
+
+    applied = &command->shared[2];
+
+    applied->data = lookup->applied;
+    applied->len = 0;
+
+    (void) ngx_cred_zone_applied(lookup->gateway->environment, lookup->applied,
+                                 &applied->len);
 
     lookup->seq = ngx_cred_zone_seq(lookup->gateway->zone);
     lookup->sent = ngx_cred_clock();
@@ -587,10 +608,7 @@ ngx_cred_lookup_reply(ngx_cred_redis_command_t *command,
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "gateway's environment: unexpected reply to access.lua");
 
-    } else if (command->status == NGX_CRED_REDIS_BROKEN && !lookup->again) {
-
-        /* that nothing was changed is certain */
-
+    } else if (ngx_cred_lookup_renew(lookup, command) && !lookup->again) {
         lookup->again = 1;
 
         if (ngx_cred_lookup_ask(lookup) == NGX_OK) {
@@ -599,6 +617,33 @@ ngx_cred_lookup_reply(ngx_cred_redis_command_t *command,
     }
 
     ngx_cred_lookup_failed(lookup);
+}
+
+
+/*
+ * Whether another connection may do: this one has broken, or leads to a Redis
+ * that is behind what was applied.  That may be a former master; or the stream
+ * was lost, and the next call for a lease will tell.
+ */
+
+static ngx_uint_t
+ngx_cred_lookup_renew(ngx_cred_lookup_t *lookup,
+    ngx_cred_redis_command_t *command)
+{
+    if (command->status == NGX_CRED_REDIS_BROKEN) {
+        return 1;
+    }
+
+    if (command->status != NGX_CRED_REDIS_REFUSED || command->error.len < 6
+        || ngx_strncmp(command->error.data, "BEHIND", 6) != 0)
+    {
+        return 0;
+    }
+
+    ngx_cred_redis_regreet(command->redis);
+    ngx_cred_lease_renew(lookup->gateway);
+
+    return 1;
 }
 
 
@@ -757,11 +802,18 @@ ngx_cred_lookup_send(ngx_cred_lookup_t *lookup)
 }
 
 
+/* what the cache would say now is as good as before */
+
 static void
 ngx_cred_lookup_failed(ngx_cred_lookup_t *lookup)
 {
-    ngx_queue_t         done, *q;
-    ngx_cred_access_t  *access;
+    ngx_int_t                rc;
+    ngx_queue_t              done, *q;
+    ngx_cred_access_t       *access;
+    ngx_cred_zone_record_t   record;
+
+    rc = ngx_cred_zone_get(lookup->gateway->zone, &lookup->known_by.key,
+                           &record);
 
     ngx_queue_init(&done);
 
@@ -779,6 +831,11 @@ ngx_cred_lookup_failed(ngx_cred_lookup_t *lookup)
         access = ngx_queue_data(q, ngx_cred_access_t, queue);
         access->lookup = NULL;
         access->result = NGX_CRED_ACCESS_UNAVAILABLE;
+
+        if (rc == NGX_OK && ngx_cred_access_usable(access, &record)) {
+            access->hit = 1;
+            (void) ngx_cred_access_answer(access, &record);
+        }
 
         access->handler(access);
     }

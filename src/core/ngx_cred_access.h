@@ -134,6 +134,9 @@ ngx_int_t ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool);
 ngx_int_t ngx_cred_lease_start(ngx_cred_gateway_t *gateway, ngx_cycle_t *cycle,
     ngx_uint_t first);
 
+/* calls at once, since something has changed */
+void ngx_cred_lease_renew(ngx_cred_gateway_t *gateway);
+
 /*
  * Checks a key.  NGX_OK: it is answered; NGX_AGAIN: access->handler will be
  * called, from an event handler, unless it is forgotten before.

@@ -22,6 +22,8 @@
 
 
 #define NGX_CRED_EFFECT_DELAY     50    /* between two asks, at most, in ms */
+#define NGX_CRED_EFFECT_ASKS      64    /* then, in all, but ... */
+#define NGX_CRED_EFFECT_RARELY    1000  /* ... this often, at least, in ms */
 #define NGX_CRED_EFFECT_MARGIN    10    /* that is outwaited, too ... */
 #define NGX_CRED_EFFECT_DRIFT     8     /* ... with this part of the lease,
                                            since clocks that are being set may
@@ -38,6 +40,7 @@
 struct ngx_cred_effect_s {
     ngx_cred_undeployment_t   *undeployment;
     ngx_cred_state_e           state;        /* when it is effective */
+    ngx_cred_reason_e          reason;       /* or why it is not */
 
     uint64_t                   replied;      /* ns, monotonic */
     ngx_msec_t                 wait;         /* since then */
@@ -57,12 +60,13 @@ struct ngx_cred_effect_s {
     unsigned                   noted:1;
     unsigned                   noting:1;     /* "note" is under way */
     unsigned                   over:1;
-    unsigned                   lost:1;       /* the environment does not know
-                                                of the undeployment any more */
+    unsigned                   failed:1;     /* it is to be attempted again */
 };
 
 
 static void ngx_cred_effect_timer_handler(ngx_event_t *ev);
+static void ngx_cred_effect_unanswered(ngx_cred_effect_t *effect,
+    ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_effect_ask(ngx_cred_effect_t *effect);
 static void ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
@@ -122,6 +126,10 @@ ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
 
     ngx_add_timer(&effect->timer, effect->delay);
 
+    if (u->wait) {
+        u->wait(u);
+    }
+
     return NGX_OK;
 }
 
@@ -135,18 +143,29 @@ ngx_cred_effect_timer_handler(ngx_event_t *ev)
 
     effect->outwaited = (ngx_cred_effect_left(effect) <= 0);
 
-    if (ngx_cred_effect_ask(effect) == NGX_OK) {
+    if (ngx_cred_effect_ask(effect) != NGX_OK) {
+        ngx_cred_effect_unanswered(effect, &effect->command);
+    }
+}
+
+
+/* the last word must be that of a Redis which knows of the undeployment */
+
+static void
+ngx_cred_effect_unanswered(ngx_cred_effect_t *effect,
+    ngx_cred_redis_command_t *command)
+{
+    if (!effect->outwaited) {
+        ngx_cred_effect_again(effect);
         return;
     }
 
-    /* they are outwaited, whether or not the environment can be told so */
+    effect->failed = 1;
+    effect->reason = (command->status == NGX_CRED_REDIS_REFUSED
+                      || command->status == NGX_CRED_REDIS_OK)
+                     ? NGX_CRED_REFUSED : NGX_CRED_UNREACHABLE;
 
-    if (effect->outwaited) {
-        ngx_cred_effect_over(effect);
-
-    } else {
-        ngx_cred_effect_again(effect);
-    }
+    ngx_cred_effect_over(effect);
 }
 
 
@@ -162,6 +181,7 @@ ngx_cred_effect_ask(ngx_cred_effect_t *effect)
     redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
                                        &err);
     if (redis == NULL) {
+        effect->command.status = NGX_CRED_REDIS_UNREACHABLE;
         return NGX_DECLINED;
     }
 
@@ -190,30 +210,25 @@ ngx_cred_effect_reply(ngx_cred_redis_command_t *command,
     effect = command->data;
 
     if (command->status == NGX_CRED_REDIS_OK
-        && reply->type == NGX_CRED_REDIS_INTEGER)
+        && reply->type == NGX_CRED_REDIS_INTEGER && reply->integer >= 0)
     {
-        /* it is attempted again when those that it has lost are outwaited */
-
-        effect->lost = (reply->integer < 0);
-
-        if (reply->integer == 0) {
+        if (reply->integer == 0 || effect->outwaited) {
             ngx_cred_effect_over(effect);
             return;
         }
-    }
 
-    if (effect->outwaited) {
-        ngx_cred_effect_over(effect);
-
-    } else {
         ngx_cred_effect_again(effect);
+        return;
     }
+
+    ngx_cred_effect_unanswered(effect, command);
 }
 
 
 static void
 ngx_cred_effect_again(ngx_cred_effect_t *effect)
 {
+    ngx_msec_t      longest;
     ngx_msec_int_t  left;
 
     left = ngx_cred_effect_left(effect);
@@ -224,7 +239,14 @@ ngx_cred_effect_again(ngx_cred_effect_t *effect)
         ngx_cred_effect_note(effect);
     }
 
-    effect->delay = ngx_min(2 * effect->delay, NGX_CRED_EFFECT_DELAY);
+    /* a long wait is for one that is gone, and others may wait as well */
+
+    longest = effect->noted ? ngx_min(effect->wait / NGX_CRED_EFFECT_ASKS,
+                                      NGX_CRED_EFFECT_RARELY)
+                            : 0;
+
+    effect->delay = ngx_min(2 * effect->delay,
+                            ngx_max(longest, NGX_CRED_EFFECT_DELAY));
 
     /* a worker that exits need not stay for what the registry knows of */
 
@@ -291,8 +313,8 @@ ngx_cred_effect_over(ngx_cred_effect_t *effect)
         return;
     }
 
-    if (effect->lost) {
-        ngx_cred_undeploy_lost(effect->undeployment);
+    if (effect->failed) {
+        ngx_cred_undeploy_ineffective(effect->undeployment, effect->reason);
         return;
     }
 
@@ -337,7 +359,7 @@ ngx_cred_effect_word(ngx_cred_undeployment_t *u, ngx_str_t *word)
 
     p = effect->word;
 
-    if (effect->over && effect->lost) {
+    if (effect->failed) {
         ngx_str_null(word);
         return;
     }

@@ -297,6 +297,16 @@ ngx_cred_lease_bell(void *data)
 }
 
 
+void
+ngx_cred_lease_renew(ngx_cred_gateway_t *gateway)
+{
+    if (gateway->calls && !ngx_exiting) {
+        gateway->calls->ncalls = 0;
+        ngx_cred_lease_call(gateway->calls);
+    }
+}
+
+
 static void
 ngx_cred_lease_call(ngx_cred_lease_t *lease)
 {

@@ -40,7 +40,9 @@ typedef struct {
     ngx_str_node_t           sn;         /* by name */
     ngx_queue_t              queue;
     ngx_pool_t              *pool;
-    ngx_uint_t               inflight;   /* claimed, not released yet */
+    ngx_uint_t               inflight;   /* claimed, not released yet ... */
+    ngx_uint_t               waiting;    /* ... and those that only wait for
+                                            gateways, which may be long */
     ngx_cred_retry_treat_e   treat;      /* by the last claim */
     unsigned                 watched:1;  /* its connection is kept */
     unsigned                 seen:1;     /* in the last reply */
@@ -95,6 +97,7 @@ static void ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_uint_t dropped);
 static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url);
+static void ngx_cred_retry_waits(ngx_cred_undeployment_t *u);
 static void ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u);
 static void ngx_cred_retry_release(ngx_cred_undeployment_t *u);
 static void ngx_cred_retry_forget(ngx_cred_retry_t *retry);
@@ -162,7 +165,7 @@ ngx_cred_retry_cleanup(void *data)
 
         environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
 
-        if (environment->inflight == 0) {
+        if (environment->inflight + environment->waiting == 0) {
             ngx_destroy_pool(environment->pool);
         }
     }
@@ -346,7 +349,9 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         next = ngx_queue_next(q);
         environment = ngx_queue_data(q, ngx_cred_retry_environment_t, queue);
 
-        if (!environment->seen && environment->inflight == 0) {
+        if (!environment->seen
+            && environment->inflight + environment->waiting == 0)
+        {
             ngx_rbtree_delete(&retry->rbtree, &environment->sn.node);
             ngx_queue_remove(q);
             retry->nenvironments--;
@@ -446,6 +451,7 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
         u[i].registry = retry->registry;
         u[i].pool = pool;
         u[i].environment = environment->sn.str;
+        u[i].wait = ngx_cred_retry_waits;
         u[i].handler = ngx_cred_retry_undeployed;
         u[i].release = ngx_cred_retry_release;
         u[i].data = claim;
@@ -595,6 +601,20 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
 }
 
 
+/* others of this environment need not wait for it */
+
+static void
+ngx_cred_retry_waits(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_retry_claim_t  *claim;
+
+    claim = u->data;
+
+    claim->environment->inflight--;
+    claim->environment->waiting++;
+}
+
+
 static void
 ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
 {
@@ -632,7 +652,12 @@ ngx_cred_retry_release(ngx_cred_undeployment_t *u)
     claim = u->data;
     environment = claim->environment;
 
-    environment->inflight--;
+    if (u->effect) {
+        environment->waiting--;
+
+    } else {
+        environment->inflight--;
+    }
 
     if (--claim->left) {
         return;

@@ -204,14 +204,20 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
 
 
 void
-ngx_cred_undeploy_lost(ngx_cred_undeployment_t *u)
+ngx_cred_undeploy_ineffective(ngx_cred_undeployment_t *u,
+    ngx_cred_reason_e reason)
 {
     ngx_str_t  error;
 
-    ngx_str_set(&error, "environment has lost its memory");
+    if (reason == NGX_CRED_UNREACHABLE) {
+        ngx_str_set(&error, "no word of its gateways");
+
+    } else {
+        ngx_str_set(&error, "environment has lost its memory");
+    }
 
     ngx_str_null(&u->progress);
-    ngx_cred_undeploy_failed(u, NGX_CRED_REFUSED, &error);
+    ngx_cred_undeploy_failed(u, reason, &error);
 }
 
 

@@ -103,6 +103,9 @@ struct ngx_cred_undeployment_s {
     unsigned                            undeployed:1;  /* an attempt was made,
                                                         and did it */
 
+    /* it is done there, and waits for gateways from now on; or NULL */
+    ngx_cred_undeployment_handler_pt    wait;
+
     /* the attempt is over; may be called from within ngx_cred_undeploy() */
     ngx_cred_undeployment_handler_pt    handler;
 
@@ -143,8 +146,12 @@ ngx_int_t ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease);
 void ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u,
     ngx_cred_state_e state);
 
-/* or this: the environment has lost it meanwhile, so it is attempted again */
-void ngx_cred_undeploy_lost(ngx_cred_undeployment_t *u);
+/*
+ * or this, and it is attempted again: the environment was out of reach in the
+ * end, or has lost its memory of it
+ */
+void ngx_cred_undeploy_ineffective(ngx_cred_undeployment_t *u,
+    ngx_cred_reason_e reason);
 
 /*
  * What acknowledge.lua is told of the gateways, which lives as long as the

@@ -93,12 +93,21 @@ ngx_cred_zone_lock(ngx_atomic_t *lock)
             return NGX_OK;
         }
 
-        ngx_cpu_pause();
+        if (i == NGX_CRED_ZONE_SPINS / 2) {
+            ngx_sched_yield();
+
+        } else {
+            ngx_cpu_pause();
+        }
     }
 
     holder = *lock;
 
-    if (holder && kill((ngx_pid_t) holder, 0) == -1 && ngx_errno == NGX_ESRCH
+    /* this worker holds none: somebody before it has had its pid */
+
+    if (holder
+        && ((ngx_pid_t) holder == ngx_pid
+            || (kill((ngx_pid_t) holder, 0) == -1 && ngx_errno == NGX_ESRCH))
         && ngx_atomic_cmp_set(lock, holder, ngx_pid))
     {
         return NGX_DECLINED;
@@ -121,7 +130,10 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     size_t      pages;
     ngx_uint_t  i, n;
 
-    pages = zone->shpool->pfree - NGX_CRED_ZONE_RESERVE;
+    pages = zone->shpool->pfree;
+
+    zone->reserve = ngx_min(NGX_CRED_ZONE_RESERVE, pages / 4);
+    pages -= zone->reserve;
 
     for (n = NGX_CRED_ZONE_SHARDS; n > 1; n /= 2) {
         if (n * NGX_CRED_ZONE_PAGES <= pages) {
@@ -130,7 +142,8 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
     }
 
     zone->nshards = n;
-    zone->most = pages / n + pages / n / 8;
+    zone->most = pages / n;
+    zone->spare = pages % n;
     zone->shards = ngx_slab_calloc(zone->shpool,
                                    n * sizeof(ngx_cred_zone_shard_t));
     if (zone->shards == NULL) {
@@ -364,6 +377,16 @@ ngx_cred_zone_put(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
     entry = ngx_cred_zone_find(shard, key);
 
     if (entry) {
+
+        /* that somebody asks is not worth what is known */
+
+        if (record->state == NGX_CRED_ZONE_LOOKING
+            && entry->state == NGX_CRED_ZONE_KNOWN)
+        {
+            ngx_cred_zone_unlock(&shard->lock);
+            return;
+        }
+
         ngx_cred_zone_remove(shard, entry);
     }
 
@@ -440,20 +463,28 @@ static ngx_int_t
 ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
 {
     void             *page;
+    ngx_uint_t        spare;
     ngx_slab_pool_t  *shpool;
 
     shpool = zone->shpool;
 
-    if (zone->full || shard->npages >= zone->most
-        || !ngx_shmtx_trylock(&shpool->mutex))
-    {
+    if (zone->full || !ngx_shmtx_trylock(&shpool->mutex)) {
         return NGX_DECLINED;
     }
 
-    page = (shpool->pfree > NGX_CRED_ZONE_RESERVE)
-           ? ngx_slab_alloc_locked(shpool, ngx_pagesize) : NULL;
+    spare = (shard->npages >= zone->most);
+    page = NULL;
+
+    if (shpool->pfree > zone->reserve && (!spare || zone->spare)) {
+        page = ngx_slab_alloc_locked(shpool, ngx_pagesize);
+        zone->spare -= (page && spare);
+    }
 
     ngx_shmtx_unlock(&shpool->mutex);
+
+    if (page == NULL && spare) {
+        return NGX_DECLINED;
+    }
 
     if (page == NULL) {
 

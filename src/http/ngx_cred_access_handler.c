@@ -25,6 +25,7 @@ static ngx_int_t ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx);
 static void ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_access_challenge(ngx_http_request_t *r,
     ngx_str_t *api);
+static ngx_uint_t ngx_http_cred_access_retry(ngx_http_request_t *r);
 static ngx_table_elt_t *ngx_http_cred_access_header(ngx_http_request_t *r,
     const char *key, ngx_str_t *value);
 static void ngx_http_cred_access_cleanup(void *data);
@@ -304,7 +305,10 @@ ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* it is there already after an "error_page" to another such place */
+
     if (ctx->status == NGX_HTTP_SERVICE_UNAVAILABLE
+        && !ngx_http_cred_access_retry(r)
         && ngx_http_cred_access_header(r, "Retry-After", &ngx_cred_api_retry)
            == NULL)
     {
@@ -371,6 +375,31 @@ ngx_http_cred_access_challenge(ngx_http_request_t *r, ngx_str_t *api)
     r->headers_out.www_authenticate = h;
 
     return NGX_OK;
+}
+
+
+/* whether the field is there already: its value is this module's own */
+
+static ngx_uint_t
+ngx_http_cred_access_retry(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        header = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (header[i].hash
+                && header[i].value.data == ngx_cred_api_retry.data)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 

@@ -2,15 +2,16 @@
 -- that names it: an entry that somebody forgot admits nobody.
 --
 -- KEYS[1]  P:gateways
--- ARGV     prefix; then for each key its API, its SHA-256, and a grant that is
---          asked for, or ""
+-- ARGV     prefix, and the id that the gateway has applied last, or "": a Redis
+--          whose stream is behind that is not the one that gave it; then for
+--          each key its API, its SHA-256, and a grant that is asked for, or ""
 -- returns  for each key three elements: SCOPE:ID, escaped, or "" if it is not
 --          known, disabled or expired; 1 or 0, whether it holds the grant; and
 --          for how many ms yet, or -1 for ever
 
 -- a key is known by its place in ARGV; its other arguments are that many places
 -- further
-local FIRST, STRIDE = 2, 3
+local FIRST, STRIDE = 3, 3
 local HASH, GRANT = 1, 2
 
 local P, call, now = ARGV[1], redis.call, nil
@@ -21,6 +22,30 @@ local P, call, now = ARGV[1], redis.call, nil
 local fresh = redis.pcall('DEL', P .. ':none')
 if type(fresh) == 'table' and string.sub(fresh.err, 1, 7) ~= 'MISCONF' then
     return fresh
+end
+
+-- parts of ids may be larger than what a Lua number holds
+
+local function less(digits, other)
+    return #digits < #other or (#digits == #other and digits < other)
+end
+
+local function before(id, other)
+    local ms, n = string.match(id, '^(%d+)%-(%d+)$')
+    local other_ms, other_n = string.match(other, '^(%d+)%-(%d+)$')
+
+    return ms and other_ms
+           and (less(ms, other_ms) or (ms == other_ms and less(n, other_n)))
+end
+
+if ARGV[2] ~= '' then
+    -- what is no stream tells nothing, and nobody can undeploy there
+    local entries = redis.pcall('XREVRANGE', P .. ':undeployments', '+', '-',
+                                'COUNT', '1')
+    local newest = entries[1] and entries[1][1] or '0-0'
+    if not entries.err and before(newest, ARGV[2]) then
+        return {err = 'BEHIND this Redis does not know the last undeployment'}
+    end
 end
 
 local function left(expires_at)
@@ -45,6 +70,16 @@ local function is_name(pointer)
     return rest
 end
 
+-- a deployer that is late has brought back what was undeployed
+
+local function is_buried(own, pointer, revision)
+    local tombstone = redis.pcall('GET', own .. ':tombstone:' .. pointer)
+    local digits = string.match(revision, '^0*(%d+)$')
+
+    return type(tombstone) == 'string' and tombstone ~= '0' and digits
+           and not less(tombstone, digits)
+end
+
 local function find(i)
     local api, hash, grant = ARGV[i], ARGV[i + HASH], ARGV[i + GRANT]
     local own = P .. ':' .. api
@@ -55,11 +90,15 @@ local function find(i)
     end
 
     local is = call('HMGET', own .. ':credential:' .. pointer, 'keys',
-                    'enabled', 'expires_at')
+                    'enabled', 'expires_at', 'revision')
 
     if not is[1] or is[2] == '0'
        or not string.find(' ' .. is[1] .. ' ', ' ' .. hash .. ' ', 1, true)
     then
+        return ''
+    end
+
+    if is[4] and is_buried(own, pointer, is[4]) then
         return ''
     end
 

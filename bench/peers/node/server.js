@@ -73,9 +73,10 @@ function environment (url) {
 async function undeploy (name, env, member) {
   try {
     if (env.epoch === null) await greet(name, env)
-    const [progress, state] = await env.redis.cred_undeploy(env.stream, env.prefix,
+    const [progress, , , state] = await env.redis.cred_undeploy(env.stream, env.prefix,
       env.connection, member)
-    // after the number of calls, the last id
+    // after the number of calls, the last id; then its gateways, of which there
+    // are none, and their lease
     return [state, '', env.epoch + progress.slice(progress.indexOf(':'))]
   } catch (err) {
     return ['pending', err.message, '']
@@ -164,7 +165,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
     tasks.push(undeploy(name, env, member)
       .then(([state, error, progress]) => {
         if (receipts.length === 0) setImmediate(acknowledge)
-        receipts.push(name, member, state, error, Date.now() - start, progress)
+        receipts.push(name, member, state, error, Date.now() - start, progress, '')
         const success = state !== 'pending'
         return {
           environmentName: name,

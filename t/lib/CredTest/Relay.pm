@@ -23,7 +23,7 @@ our @EXPORT = qw(relay hold held release relayed);
 my $Call = qr/^EVAL(?:SHA)? 1 \S+/;
 
 my %Scripts = (
-    access    => qr/$Call:gateways \S+ [a-z]+ [0-9a-f]{64}\b/,
+    access    => qr/$Call:gateways \S+ \S* [a-z]+ [0-9a-f]{64}\b/,
     lease     => qr/$Call:gateways \S+ \S*-[0-9a-f]{12}-\d+ \d+ /,
     effective => qr/$Call:gateways \S+ \d+-\d+ (?:wait|outwaited)\b/,
     undeploy  => qr/$Call:undeployments \S+ \S+:connection:[0-9a-f]+ [a-z]+:/,
