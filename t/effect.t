@@ -581,7 +581,7 @@ for my $lease (@leases) {
 
     my $is = receipt_of($id, sub { $_[0]{waiting} });
     my $wait = $is->{next} - $is->{last};
-    cmp_ok($wait, '<=', 3600000 * 129 / 128 + 10 + 2000, 'no longer than an hour');
+    cmp_ok($wait, '<=', 3600000 * 9 / 8 + 10 + 2000, 'no longer than an hour');
     cmp_ok($wait, '>', 3500000, 'but so long');
     redis('production', 'HDEL', '{cred}:gateways', 'long');
     is(receipt_of($id, settled_as('undeployed'))->{state}, 'undeployed', 'then it is done');

@@ -17,7 +17,7 @@ use Test::More ();
 
 our @EXPORT = qw(
     gateway gate seen key_entry keyed key leased gateways last_id receipt
-    gateway_start gateway_stop gateway_conf gateway_reload
+    gateway_start gateway_stop gateway_conf gateway_reload gateway_upgrade
     running freeze thaw
 );
 
@@ -171,7 +171,8 @@ sub receipt {
 
 # Starts an nginx of its own; returns a hash with its port and the pid of its
 # master.  "url" is that of its environment; "http", "server" and "main" are
-# more of its configuration, "access" is what stands before its page
+# more of its configuration, "access" is what stands before its page; without
+# "workers" (0) there is no master, either; a "daemon" can be upgraded
 
 sub gateway_start {
     my ($name, %args) = @_;
@@ -187,12 +188,25 @@ sub gateway_start {
     };
 
     mkdir $g->{dir};
-    unlink "$g->{dir}/error.log";
+    unlink map { "$g->{dir}/$_" } qw(error.log nginx.pid);
     gateway_conf($g);
 
-    $g->{pid} = spawn('gateway', "gateway-$name", $ENV{TEST_NGINX_BINARY},
-                      '-e', "$g->{dir}/error.log", '-p', $g->{dir},
-                      '-c', "$g->{dir}/nginx.conf");
+    # by its whole name, by which it can be upgraded
+
+    my ($nginx) = grep { -x } $ENV{TEST_NGINX_BINARY} =~ m{/}
+                  ? $ENV{TEST_NGINX_BINARY}
+                  : map { "$_/$ENV{TEST_NGINX_BINARY}" } split /:/, $ENV{PATH};
+
+    my $pid = spawn('gateway', "gateway-$name", $nginx,
+                    '-e', "$g->{dir}/error.log", '-p', $g->{dir},
+                    '-c', "$g->{dir}/nginx.conf");
+
+    if ($args{daemon}) {
+        wait_for(sub { ($pid) = slurp("$g->{dir}/nginx.pid") =~ /(\d+)/ });
+        $Child{$pid} = 'gateway';
+    }
+
+    $g->{pid} = $pid;
 
     wait_for(sub {
         nginx_workers($g->{pid}) == ($args{workers} // 1)
@@ -220,9 +234,10 @@ sub gateway_conf {
     open my $out, '>', "$g->{dir}/nginx.conf" or die "gateway: $!";
     print $out <<"END";
 load_module       $ENV{TEST_NGINX_LOAD_MODULES};
-daemon            off;
+daemon            @{[ $is{daemon} ? 'on' : 'off' ]};
 pid               $g->{dir}/nginx.pid;
-worker_processes  @{[ $is{workers} // 1 ]};
+worker_processes  @{[ $is{workers} || 1 ]};
+master_process    @{[ ($is{workers} // 1) ? 'on' : 'off' ]};
 error_log         $g->{dir}/error.log $ENV{TEST_NGINX_LOG_LEVEL};
 $user
 $is{main}
@@ -267,16 +282,39 @@ sub gateway_reload {
 }
 
 
+# another master with workers of its own; the former ones leave
+
+sub gateway_upgrade {
+    my ($g) = @_;
+
+    my $old = $g->{pid};
+    my $n = $g->{args}{workers} // 1;
+
+    kill 'USR2', $old;
+
+    wait_for(sub {
+        my ($pid) = slurp("$g->{dir}/nginx.pid") =~ /(\d+)/;
+        return unless $pid && $pid != $old && nginx_workers($pid) == $n;
+        $Child{$pid} = 'gateway';
+        $g->{pid} = $pid;
+    }) or die 'no new master: ' . slurp("$g->{dir}/error.log");
+
+    return $old;
+}
+
+
 sub gateway_stop {
     my ($g, $signal) = @_;
 
     my $pid = delete $g->{pid} or return;
     my @workers = nginx_workers($pid);
 
-    kill 'CONT', @workers;
+    kill 'CONT', $pid, @workers;
+
     reap($pid, $signal // 'QUIT');
     kill 'KILL', @workers if ($signal // '') eq 'KILL';
-    wait_for(sub { !grep { running($_) } @workers }) or kill 'KILL', @workers;
+    wait_for(sub { !grep { running($_) } $pid, @workers })
+        or kill 'KILL', $pid, @workers;
 }
 
 
