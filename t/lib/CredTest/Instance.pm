@@ -20,6 +20,7 @@ our @EXPORT = qw(
 
 my %Gateways;
 my $Number = 0;
+my $Revision = 0;      # of the last credential that was deployed
 
 
 # "environment" is the URL of its Redis
@@ -158,16 +159,18 @@ sub gateways_stop {
 }
 
 
-# a credential of MyProject in these Redis servers, with this key
+# a credential of MyProject in these Redis servers, newer than all before, with
+# this key
 
 sub deploy_key {
     my ($id, $key, @names) = @_;
 
     my $hash = sha256($key);
+    $Revision++;
 
     for my $name (@names ? @names : qw(registry production)) {
         redis($name, 'HSET', "{cred}:apinizer:credential:MyProject:$id",
-              'owner', 'alice', 'revision', 1, 'keys', $hash);
+              'owner', 'alice', 'revision', $Revision, 'keys', $hash);
         redis($name, 'SADD', "{cred}:apinizer:grants:MyProject:$id",
               'API_PROXY:x');
         redis($name, 'SADD', '{cred}:apinizer:credentials:MyProject', $id);
