@@ -137,7 +137,10 @@ local function write(i, kept)
         state = 'undeployed'
     end
 
-    receipt.state, receipt.waiting = state, waiting or receipt.waiting
+    if receipt.waiting ~= 'undeployed' then
+        receipt.waiting = waiting or receipt.waiting
+    end
+    receipt.state = state
     receipt.attempts = (tonumber(receipt.attempts) or 0)
                        + ((state == 'unregistered' or waiting) and 0 or 1)
     receipt.first = receipt.first
