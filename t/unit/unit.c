@@ -25,6 +25,7 @@ static ngx_uint_t     unit_refused;
 /* what the sources of nginx want of the rest of it */
 
 ngx_pid_t             ngx_pid;
+ngx_int_t             ngx_ncpu;
 volatile ngx_cycle_t *ngx_cycle;
 volatile ngx_time_t  *ngx_cached_time;
 
@@ -34,6 +35,13 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
 {
     /* void */
+}
+
+
+void
+ngx_debug_point(void)
+{
+    abort();
 }
 
 
