@@ -20,7 +20,6 @@ our @EXPORT = qw(
 
 my %Gateways;
 my $Number = 0;
-my $Revision = 0;      # of the last credential that was deployed
 
 
 # "environment" is the URL of its Redis
@@ -47,7 +46,9 @@ sub gateway_start {
 
     $Gateways{$name} = $gateway;
 
-    wait_for(sub { nginx_workers($gateway->{pid}) == $gateway->{conf}{workers} })
+    wait_for(sub {
+        nginx_workers($gateway->{pid}) == $gateway->{conf}{workers};
+    })
         or die "$name does not start:\n" . slurp("$gateway->{dir}/error.log");
 
     return $gateway;
@@ -159,8 +160,10 @@ sub gateways_stop {
 }
 
 
-# a credential of MyProject in these Redis servers, newer than all before, with
-# this key
+# a credential of MyProject in these Redis servers, with this key; of a higher
+# revision each time, or it would be one that is gone
+
+my $Revision = 0;
 
 sub deploy_key {
     my ($id, $key, @names) = @_;
