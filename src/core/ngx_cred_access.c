@@ -275,7 +275,6 @@ static ngx_uint_t
 ngx_cred_access_usable(ngx_cred_access_t *access,
     ngx_cred_zone_record_t *record)
 {
-    uint64_t             now;
     ngx_msec_t           valid;
     ngx_cred_gateway_t  *gateway;
 
@@ -288,12 +287,11 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
     }
 
     gateway = access->gateway;
-    now = ngx_cred_clock();
 
     valid = (record->state == NGX_CRED_ZONE_KNOWN) ? access->valid
                                                    : access->missing;
 
-    if (now - record->sent >= (uint64_t) valid * NGX_CRED_MSEC) {
+    if (access->arrived - record->sent >= (uint64_t) valid * NGX_CRED_MSEC) {
         return 0;
     }
 
@@ -303,11 +301,12 @@ ngx_cred_access_usable(ngx_cred_access_t *access,
 
     /*
      * In this order: a process may be stopped between the two, and the lease it
-     * finds then may be one that was given for what it has not seen.
+     * finds then may be one that was given for what it has not seen.  That
+     * there was one when the request came is enough: then it is not late.
      */
 
-    return (record->expires == 0 || now < record->expires)
-           && ngx_cred_zone_leased(gateway->environment)
+    return (record->expires == 0 || access->arrived < record->expires)
+           && ngx_cred_zone_leased(gateway->environment, access->arrived)
            && ngx_cred_zone_current(gateway->zone, gateway->environment,
                                     record);
 }
