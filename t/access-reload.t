@@ -30,7 +30,7 @@ sub cached {
 
     # not the first entry of its stream, at which all is forgotten
 
-    is(seen('KEY', port => $g->{port}), '200 HIT', 'and is cached');
+    ok(wait_for(sub { seen('KEY', port => $g->{port}) eq '200 HIT' }), 'and is cached');
     return $g;
 }
 
@@ -319,7 +319,7 @@ my $g = gateway_start('one', workers => 0,
 ok(leased(), 'there is a lease');
 key('other');
 is(seen('KEY', port => $g->{port}), '200 MISS', 'the key passes');
-is(seen('KEY', port => $g->{port}), '200 HIT', 'and is cached');
+ok(wait_for(sub { seen('KEY', port => $g->{port}) eq '200 HIT' }), 'and is cached');
 answer_is(del('api-user'), 'deleted', everywhere());
 is(gate('KEY', port => $g->{port})->{status}, 401, 'refused');
 is(seen('other', port => $g->{port}), '200 MISS', 'another one passes');

@@ -39,7 +39,7 @@ __DATA__
 --- script
 ok(leased(), 'there is a lease');
 is(seen('KEY'), '200 MISS', 'it passes');
-is(seen('KEY'), '200 HIT', 'the next time from the cache');
+ok(wait_for(sub { seen('KEY') eq '200 HIT' }), 'the next time from the cache');
 answer_is(del('api-user'), 'deleted', everywhere());
 is(seen('KEY'), '401 MISS', 'refused');
 is(redis('production', 'EXISTS', key_entry('KEY')), 0, 'its entry is gone');

@@ -538,6 +538,8 @@ cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_connect_timeout  10s;
 cred_command_timeout  2s;
 --- script
+ok(wait_for(sub { redis('registry', 'HLEN', '{cred}:positions') == 2 }),
+   'no greeting is under way');
 my $answer = del('api-user');
 answer_is($answer, 'asked again', everywhere());
 is(redis('registry', 'KEYS', '{cred}:operation:*'),
@@ -564,6 +566,8 @@ cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_connect_timeout  10s;
 cred_command_timeout  2s;
 --- script
+ok(wait_for(sub { redis('registry', 'HLEN', '{cred}:positions') == 2 }),
+   'no greeting is under way');
 answer_is(del('api-user'), 'asked again', everywhere());
 --- redis_check
 production: XLEN {cred}:undeployments => 1

@@ -132,23 +132,26 @@ ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
 
     pages = zone->shpool->pfree;
 
-    zone->reserve = ngx_min(NGX_CRED_ZONE_RESERVE, pages / 4);
-    pages -= zone->reserve;
-
     for (n = NGX_CRED_ZONE_SHARDS; n > 1; n /= 2) {
         if (n * NGX_CRED_ZONE_PAGES <= pages) {
             break;
         }
     }
 
-    zone->nshards = n;
-    zone->most = pages / n;
-    zone->spare = pages % n;
     zone->shards = ngx_slab_calloc(zone->shpool,
                                    n * sizeof(ngx_cred_zone_shard_t));
     if (zone->shards == NULL) {
         return NGX_ERROR;
     }
+
+    pages = zone->shpool->pfree;
+
+    zone->reserve = ngx_min(NGX_CRED_ZONE_RESERVE, pages / 4);
+    pages -= zone->reserve;
+
+    zone->nshards = n;
+    zone->most = pages / n;
+    zone->spare = pages % n;
 
     for (i = 0; i < n; i++) {
         ngx_cred_zone_shard_clear(&zone->shards[i]);
@@ -463,7 +466,7 @@ static ngx_int_t
 ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
 {
     void             *page;
-    ngx_uint_t        spare;
+    ngx_uint_t        spare, full;
     ngx_slab_pool_t  *shpool;
 
     shpool = zone->shpool;
@@ -475,20 +478,18 @@ ngx_cred_zone_grow(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard)
     spare = (shard->npages >= zone->most);
     page = NULL;
 
-    if (shpool->pfree > zone->reserve && (!spare || zone->spare)) {
+    full = (shpool->pfree <= zone->reserve);
+
+    if (!full && (!spare || zone->spare)) {
         page = ngx_slab_alloc_locked(shpool, ngx_pagesize);
         zone->spare -= (page && spare);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    if (page == NULL && spare) {
-        return NGX_DECLINED;
-    }
-
     if (page == NULL) {
 
-        if (ngx_atomic_cmp_set(&zone->full, 0, 1)) {
+        if (full && ngx_atomic_cmp_set(&zone->full, 0, 1)) {
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "cred_access_zone \"%V\" is full, the least recently "
                           "used keys leave it", &zone->name);

@@ -72,7 +72,7 @@ typedef enum {
 typedef struct {
     uint64_t          asked;        /* when the first DELETE was sent */
     uint64_t          answered;     /* with success everywhere */
-    uint64_t          admitted;     /* when the last admitted request was sent */
+    uint64_t          admitted;     /* when the last that was so was sent */
     uint64_t          effective[HAMMER_NAMES];
     uint32_t          position;     /* among those in deletion */
     uint32_t          tries;

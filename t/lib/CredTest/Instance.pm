@@ -46,7 +46,9 @@ sub gateway_start {
 
     $Gateways{$name} = $gateway;
 
-    wait_for(sub { nginx_workers($gateway->{pid}) == $gateway->{conf}{workers} })
+    wait_for(sub {
+        nginx_workers($gateway->{pid}) == $gateway->{conf}{workers};
+    })
         or die "$name does not start:\n" . slurp("$gateway->{dir}/error.log");
 
     return $gateway;
@@ -158,16 +160,20 @@ sub gateways_stop {
 }
 
 
-# a credential of MyProject in these Redis servers, with this key
+# a credential of MyProject in these Redis servers, with this key; of a higher
+# revision each time, or it would be one that is gone
+
+my $Revision = 0;
 
 sub deploy_key {
     my ($id, $key, @names) = @_;
 
     my $hash = sha256($key);
+    $Revision++;
 
     for my $name (@names ? @names : qw(registry production)) {
         redis($name, 'HSET', "{cred}:apinizer:credential:MyProject:$id",
-              'owner', 'alice', 'revision', 1, 'keys', $hash);
+              'owner', 'alice', 'revision', $Revision, 'keys', $hash);
         redis($name, 'SADD', "{cred}:apinizer:grants:MyProject:$id",
               'API_PROXY:x');
         redis($name, 'SADD', '{cred}:apinizer:credentials:MyProject', $id);

@@ -55,7 +55,7 @@ sub port { $_[0]{port} }
 sub url  { "redis://127.0.0.1:$_[0]{port}" }
 
 
-# rules, for each "command" or each "reply" that matches; each returns its number
+# rules for each "command" or "reply" that matches; these return its number
 
 sub hold    { my $self = shift; $self->rule('hold', @_) }
 sub delay   { my $self = shift; $self->rule('delay', @_) }
@@ -66,7 +66,8 @@ sub watch   { my $self = shift; $self->rule('watch', @_) }
 sub rule {
     my ($self, $action, $direction, $regex, %args) = @_;
 
-    die "no direction \"$direction\"" unless $direction =~ /^(?:command|reply)$/;
+    die "no direction \"$direction\""
+        unless $direction =~ /^(?:command|reply)$/;
 
     $args{to} = "$args{to}" if defined $args{to};
 
@@ -173,7 +174,8 @@ sub obey {
         $answer = $Next++;
         $Rules{$answer} = { %$args, matched => 0,
                             regex => qr/$args->{regex}/,
-                            to => defined $args->{to} ? qr/$args->{to}/ : undef };
+                            to => defined $args->{to} ? qr/$args->{to}/
+                                                      : undef };
 
     } elsif ($what eq 'count') {
         $answer = {
