@@ -277,7 +277,6 @@ my @apis = (
 );
 
 my $revision = 0;
-
 my $deploy = sub {
     my ($api, $scope, $id) = @_;
     $revision++;
@@ -487,20 +486,42 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_cascade_timeout  60s;
 cred_connect_timeout  200ms;
 cred_command_timeout  200ms;
+cred_retry_delay      100ms;
 --- script
 my $g = cached('one', '2s');
 stop($g);
 my $start = Time::HiRes::time();
 my $sock = begin();
 redis_pause('production');
+
+# nobody can say that it still knows of it
+
 my $answer = answer($sock);
-redis_resume('production');
-answer_is($answer, 'the last word must be that of Redis',
+cmp_ok(Time::HiRes::time() - $start, '>=', 2, 'until the lease is over');
+answer_is($answer, 'unreachable',
           pending(production => 'unreachable', staging => undef));
-cmp_ok(Time::HiRes::time() - $start, '>=', 2, 'not before');
-ok(settled(), 'it is attempted again when that is back');
+redis_resume('production');
+is(receipt_of('api-user', settled_as('undeployed'))->{state}, 'undeployed',
+   'then it is done');
+ok(settled(), 'settled');
 cont($g);
 refused($g);
+
+# away for a moment
+
+ok(leased(), 'it is there again');
+key('third');
+is(seen('third', port => $g->{port}), '200 MISS', 'another key passes');
+stop($g);
+$sock = begin('third');
+redis_pause('production');
+ok(receipt_of('third', sub { $_[0]{waiting} })->{waiting}, 'it waits');
+redis_resume('production');
+is(answer($sock)->{status}, 200, 'an answer');
+is(receipt_of('third', settled_as('undeployed'))->{state}, 'undeployed', 'it is done');
+is(keys %{ { gateways() } }, 0, 'the gateway was outwaited');
+cont($g);
+is(gate('third', port => $g->{port})->{status}, 401, 'refused');
 
 
 
@@ -638,8 +659,7 @@ our %Replies = (
     empty    => "\$0\r\n\r\n",
     zero     => "\$1\r\n0\r\n",
     status   => "+0\r\n",
-    one      => bytes([':1']),
-    many     => bytes([':2147483647']),
+    lost     => bytes([':-1']),
     none     => "*0\r\n",
     two      => bytes([':0', ':0']),
     nested   => bytes([[':0']]),
@@ -653,7 +673,8 @@ our %Replies = (
     half     => \"\$10\r\n0",
     map { lc $_ => "-$_ some text\r\n" } qw(LOADING BUSY READONLY NOPERM OOM ERR),
 );
-our %Good = (yes => bytes([':0']));
+our %Good = (yes => bytes([':0']), one => bytes([':1']),
+             many => bytes([':2147483647']));
 
 my $reply = sub {
     my ($name, undef, undef, $key, @args) = @_;
@@ -674,9 +695,10 @@ cred_registry         $TEST_NGINX_REGISTRY;
 cred_command_timeout  200ms;
 cred_connect_timeout  200ms;
 cred_cascade_timeout  60s;
+cred_retry_delay      1h;
 --- script
 my ($worker) = nginx_workers();
-my @names = (sort(keys %::Replies), 'yes');
+my @names = (sort(keys %::Replies), sort keys %::Good);
 credential(\@names, qw(registry));
 redis('registry', 'DEL', '{cred}:environments');
 
@@ -687,18 +709,15 @@ for my $id (@names) {
     my $got = del($id);
     my $took = Time::HiRes::time() - $start;
 
-    # a number is a word on the gateways, whatever it is; the others are none,
-    # and it is attempted again
-
-    if ($::Good{$id} || $id =~ /^(?:one|many)$/) {
+    if ($::Good{$id}) {
         answer_is($got, "$id: deleted", deleted('staging'));
     } else {
-        is($got->{headers}{'cred-pending'}, 'staging', "$id: pending");
+        my $reason = $got->{body} =~ /unreachable/ ? 'unreachable' : 'refused';
+        answer_is($got, "$id: not confirmed", pending(staging => $reason));
     }
 
     cmp_ok($took, '>=', 0.4, "$id: not before the lease is over")
-        unless $::Good{$id};
-    redis('registry', 'DEL', '{cred}:pending', '{cred}:pending:staging');
+        unless $id eq 'yes';
 }
 
 is((nginx_workers())[0], $worker, 'the same worker');
