@@ -234,6 +234,9 @@ sub gateway_conf {
     open my $out, '>', "$g->{dir}/nginx.conf" or die "gateway: $!";
     print $out <<"END";
 load_module       $ENV{TEST_NGINX_LOAD_MODULES};
+env               ASAN_OPTIONS;
+env               UBSAN_OPTIONS;
+env               LSAN_OPTIONS;
 daemon            @{[ $is{daemon} ? 'on' : 'off' ]};
 pid               $g->{dir}/nginx.pid;
 worker_processes  @{[ $is{workers} || 1 ]};
