@@ -293,9 +293,11 @@ sub gateway_upgrade {
     my $old = $g->{pid};
     my $n = $g->{args}{workers} // 1;
 
-    kill 'USR2', $old;
+    # it ignores that as long as the process lives that has made it a daemon
 
     wait_for(sub {
+        kill 'USR2', $old unless -e "$g->{dir}/nginx.pid.oldbin";
+
         my ($pid) = slurp("$g->{dir}/nginx.pid") =~ /(\d+)/;
         return unless $pid && $pid != $old && nginx_workers($pid) == $n;
         $Child{$pid} = 'gateway';
