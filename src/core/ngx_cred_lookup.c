@@ -15,6 +15,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <signal.h>
 #include <ngx_cred_clock.h>
 #include <ngx_cred_lookup.h>
 #include <ngx_cred_scripts.h>
@@ -27,8 +28,8 @@
 
 #define NGX_CRED_LOOKUP_LEFT      1000000000000  /* to an expiry, at most, in
                                                     milliseconds */
-#define NGX_CRED_LOOKUP_OTHERS    100   /* how long another worker's lookup is
-                                           waited for, in ms */
+#define NGX_CRED_LOOKUP_PATIENCE  1000  /* with another worker's lookup, as long
+                                           as that lives, in ms */
 #define NGX_CRED_LOOKUP_POLL      8     /* and between two looks, at most */
 
 
@@ -76,6 +77,7 @@ static ngx_cred_lookup_t *ngx_cred_lookup_create(ngx_cred_access_t *access,
     ngx_cred_zone_key_t *key, u_char *hash);
 static void ngx_cred_lookup_send(ngx_cred_lookup_t *lookup);
 static ngx_int_t ngx_cred_lookup_ask(ngx_cred_lookup_t *lookup);
+static void ngx_cred_lookup_tell(ngx_cred_lookup_t *lookup, uint64_t sent);
 static void ngx_cred_lookup_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_lookup_reply(ngx_cred_redis_command_t *command,
@@ -269,7 +271,6 @@ ngx_cred_lookup_ask(ngx_cred_lookup_t *lookup)
     char                    *err;
     ngx_cred_redis_t        *redis;
     ngx_cred_gateway_t      *gateway;
-    ngx_cred_zone_record_t   record;
 
     gateway = lookup->gateway;
 
@@ -303,21 +304,32 @@ ngx_cred_lookup_ask(ngx_cred_lookup_t *lookup)
 
     /* other workers need not ask, too */
 
+    ngx_cred_lookup_tell(lookup, ngx_cred_clock());
+
+    return NGX_OK;
+}
+
+
+/* other workers that this one has asked, or, if that is long ago, has not */
+
+static void
+ngx_cred_lookup_tell(ngx_cred_lookup_t *lookup, uint64_t sent)
+{
+    ngx_cred_zone_record_t  record;
+
     if (lookup->busy) {
-        return NGX_OK;
+        return;
     }
 
     record.state = NGX_CRED_ZONE_LOOKING;
-    record.sent = ngx_cred_clock();
-    record.seq = 0;
+    record.sent = sent;
+    record.seq = ngx_pid;
     record.granted = 0;
     record.expires = 0;
     record.counter = 0;
     record.len = 0;
 
-    ngx_cred_zone_put(gateway->zone, &lookup->known_by.key, &record);
-
-    return NGX_OK;
+    ngx_cred_zone_put(lookup->gateway->zone, &lookup->known_by.key, &record);
 }
 
 
@@ -488,7 +500,8 @@ ngx_cred_lookup_timer_handler(ngx_event_t *ev)
 
     if (rc == NGX_OK && record.state == NGX_CRED_ZONE_LOOKING
         && ngx_cred_clock() - record.sent
-           < (uint64_t) NGX_CRED_LOOKUP_OTHERS * NGX_CRED_MSEC)
+           < (uint64_t) NGX_CRED_LOOKUP_PATIENCE * NGX_CRED_MSEC
+        && (kill((ngx_pid_t) record.seq, 0) == 0 || ngx_errno != NGX_ESRCH))
     {
         ngx_cred_lookup_poll(lookup);
         return;
@@ -573,6 +586,8 @@ ngx_cred_lookup_failed(ngx_cred_lookup_t *lookup)
     ngx_queue_t              done, *q;
     ngx_cred_access_t       *access;
     ngx_cred_zone_record_t   record;
+
+    ngx_cred_lookup_tell(lookup, 0);
 
     rc = ngx_cred_zone_get(lookup->gateway->zone, &lookup->known_by.key,
                            &record);
