@@ -154,6 +154,7 @@ sub leased {
     $name //= 'production';
 
     my $applied = sub {
+        redis($name, 'PUBLISH', '{cred}:undeployed', '');
         my $last = last_id($name);
         my %all = gateways($name);
         return keys %all == ($n // 1)
@@ -163,7 +164,6 @@ sub leased {
     my $before = wait_for($applied) or return;
 
     return wait_for(sub {
-        redis($name, 'PUBLISH', '{cred}:undeployed', '');
         my $now = $applied->() or return;
         return !grep { $now->{$_}{at} eq ($before->{$_}{at} // '') } keys %$now;
     });
