@@ -2,6 +2,10 @@
 
 use CredTest;
 
+# nginx frees nothing of its regular expressions when it only reads them
+
+$ENV{ASAN_OPTIONS} .= ',detect_leaks=0';
+
 my $dir = temp_dir();
 my $data = slurp('conf-examples/data/apinizer.redis');
 my $deployed = slurp('conf-examples/data/deployed.redis');

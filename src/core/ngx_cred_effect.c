@@ -44,7 +44,9 @@ struct ngx_cred_effect_s {
 
     uint64_t                   replied;      /* ns, monotonic */
     ngx_msec_t                 wait;         /* since then */
-    ngx_msec_t                 delay;        /* to the next ask */
+    ngx_msec_t                 delay;        /* to this ask ... */
+    ngx_msec_t                 next;         /* ... and the next: after 1, 2, 4
+                                                milliseconds and so on */
     ngx_event_t                timer;
 
     ngx_cred_redis_command_t   command;
@@ -114,6 +116,7 @@ ngx_cred_effect_wait(ngx_cred_undeployment_t *u, ngx_msec_t lease)
     effect->wait = lease + lease / NGX_CRED_EFFECT_DRIFT
                    + NGX_CRED_EFFECT_MARGIN;
     effect->delay = 1;
+    effect->next = 1;
 
     effect->timer.handler = ngx_cred_effect_timer_handler;
     effect->timer.data = effect;
@@ -245,8 +248,9 @@ ngx_cred_effect_again(ngx_cred_effect_t *effect)
                                       NGX_CRED_EFFECT_RARELY)
                             : 0;
 
-    effect->delay = ngx_min(2 * effect->delay,
+    effect->delay = ngx_min(effect->next,
                             ngx_max(longest, NGX_CRED_EFFECT_DELAY));
+    effect->next = 2 * effect->delay;
 
     /* a worker that exits need not stay for what the registry knows of */
 

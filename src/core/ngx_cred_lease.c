@@ -154,7 +154,7 @@ ngx_cred_lease_schedule(ngx_cred_lease_t *lease)
 
     delay = ngx_cred_lease_third(environment);
 
-    if (ngx_cred_zone_leased(environment)) {
+    if (ngx_cred_zone_leased(environment, ngx_cred_clock())) {
         delay = ngx_min(delay, NGX_CRED_LEASE_INTERVAL);
 
     } else {
@@ -226,7 +226,7 @@ ngx_cred_lease_timer_handler(ngx_event_t *ev)
     if (lease->first) {
         ngx_cred_lease_subscribe(lease);
 
-        if (!ngx_cred_zone_leased(environment)) {
+        if (!ngx_cred_zone_leased(environment, ngx_cred_clock())) {
             ngx_cred_lease_tell(lease, 0);
         }
     }

@@ -231,13 +231,13 @@ ngx_cred_zone_current(ngx_cred_zone_t *zone,
 
 
 ngx_uint_t
-ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment)
+ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment, uint64_t now)
 {
     uint64_t  word;
 
     word = ngx_cred_load(&environment->lease);
 
-    return ngx_cred_clock() < ngx_cred_lease_until(word) * NGX_CRED_MSEC;
+    return now < ngx_cred_lease_until(word) * NGX_CRED_MSEC;
 }
 
 

@@ -85,10 +85,11 @@ ngx_uint_t ngx_cred_zone_current(ngx_cred_zone_t *zone,
     ngx_cred_zone_environment_t *environment, ngx_cred_zone_record_t *record);
 
 /*
- * Whether there is a lease now, by the clock itself, and how long it lasts yet,
- * in milliseconds.
+ * Whether there is a lease at this time, which the clock itself has told (ns),
+ * and how long it lasts yet, in milliseconds.
  */
-ngx_uint_t ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment);
+ngx_uint_t ngx_cred_zone_leased(ngx_cred_zone_environment_t *environment,
+    uint64_t now);
 ngx_msec_t ngx_cred_zone_lease_left(ngx_cred_zone_environment_t *environment);
 
 /*

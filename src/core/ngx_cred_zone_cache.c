@@ -18,6 +18,7 @@
 #define NGX_CRED_ZONE_PAGES     8     /* of each, at least, when it is full */
 #define NGX_CRED_ZONE_RESERVE   16    /* pages for environments to come */
 #define NGX_CRED_ZONE_SLOT      152   /* bytes: 26 of a page */
+#define NGX_CRED_ZONE_RECENT    128   /* as exact as "least recently" is, ms */
 #define NGX_CRED_ZONE_SPINS     64    /* before a lock is another's */
 
 
@@ -34,6 +35,7 @@ typedef struct {
     u_short                  api;
     u_short                  counter;
     u_short                  len;
+    uint32_t                 used;        /* when it was, the last time */
     u_char                   state;
     u_char                   granted;
     u_char                   data[1];
@@ -331,6 +333,7 @@ ngx_int_t
 ngx_cred_zone_get(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
     ngx_cred_zone_record_t *record)
 {
+    uint32_t                now;
     ngx_queue_t            *queue;
     ngx_cred_zone_entry_t  *entry;
     ngx_cred_zone_shard_t  *shard;
@@ -348,10 +351,16 @@ ngx_cred_zone_get(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
         return NGX_DECLINED;
     }
 
-    queue = (entry->state == NGX_CRED_ZONE_KNOWN) ? &shard->known
-                                                  : &shard->unknown;
+    /* this is recent enough, and mostly writes to no other entries */
 
-    if (ngx_queue_head(queue) != &entry->queue) {
+    now = (uint32_t) (ngx_current_msec / NGX_CRED_ZONE_RECENT);
+
+    if (entry->used != now) {
+        entry->used = now;
+
+        queue = (entry->state == NGX_CRED_ZONE_KNOWN) ? &shard->known
+                                                      : &shard->unknown;
+
         ngx_queue_remove(&entry->queue);
         ngx_queue_insert_head(queue, &entry->queue);
     }
@@ -525,6 +534,7 @@ ngx_cred_zone_write(ngx_cred_zone_t *zone, ngx_cred_zone_shard_t *shard,
     entry->expires = record->expires;
     entry->counter = record->counter;
     entry->len = record->len;
+    entry->used = 0;
 
     if (record->len <= NGX_CRED_ZONE_INLINE) {
         ngx_memcpy(entry->data, record->pointer, record->len);

@@ -68,9 +68,9 @@ struct ngx_cred_zone_s {
     ngx_cred_zone_shard_t         *shards;
     ngx_uint_t                     nshards;    /* a power of two */
     ngx_uint_t                     most;       /* pages of each, so that nobody
-                                                  who aims takes them all, ... */
-    ngx_uint_t                     spare;      /* ... and those of nobody, ... */
-    ngx_uint_t                     reserve;    /* ... and of environments */
+                                                  who aims takes them all; */
+    ngx_uint_t                     spare;      /* those of nobody yet, */
+    ngx_uint_t                     reserve;    /* and of environments */
     ngx_atomic_t                   full;       /* and it was logged */
 };
 

@@ -245,6 +245,9 @@ sub gateway_conf {
     open my $out, '>', "$g->{dir}/nginx.conf" or die "gateway: $!";
     print $out <<"END";
 load_module       $ENV{TEST_NGINX_LOAD_MODULES};
+env               ASAN_OPTIONS;
+env               UBSAN_OPTIONS;
+env               LSAN_OPTIONS;
 daemon            @{[ $is{daemon} ? 'on' : 'off' ]};
 pid               $g->{dir}/nginx.pid;
 worker_processes  @{[ $is{workers} || 1 ]};
@@ -301,9 +304,11 @@ sub gateway_upgrade {
     my $old = $g->{pid};
     my $n = $g->{args}{workers} // 1;
 
-    kill 'USR2', $old;
+    # it ignores that as long as the process lives that has made it a daemon
 
     wait_for(sub {
+        kill 'USR2', $old unless -e "$g->{dir}/nginx.pid.oldbin";
+
         my ($pid) = slurp("$g->{dir}/nginx.pid") =~ /(\d+)/;
         return unless $pid && $pid != $old && nginx_workers($pid) == $n;
         $Child{$pid} = 'gateway';
