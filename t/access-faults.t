@@ -355,7 +355,7 @@ for (@losses) {
 
 === TEST 10: a stream that no undeployment has written
 --- http_config eval
-my %conf = main::conf('cred_access_lease 600ms; cred_cascade_timeout 60s;');
+my %conf = main::conf('cred_access_lease 1h; cred_cascade_timeout 60s;');
 $conf{http_config}
 --- script
 my $stream = '{cred}:undeployments';

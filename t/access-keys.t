@@ -4,7 +4,7 @@ use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
 
-defaults(gateway(config => <<'END'));
+defaults(gateway(http => 'cred_access_lease 1h;', config => <<'END'));
 location = /granted { cred_access apinizer grant=x; empty_gif; }
 END
 
@@ -31,6 +31,7 @@ __DATA__
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  0 missing=0;
 --- script
 my $hash = sha256('key');
@@ -104,6 +105,7 @@ for (@table) {
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  0 missing=0;
 --- script
 for ([0, 401], [1, 200], ['', 200], ['00', 200], ['no', 200], [0, 401]) {
@@ -121,6 +123,7 @@ is(gate('KEY')->{status}, 200, 'absent');
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  0 missing=0;
 --- script
 my $time = time;
@@ -174,6 +177,7 @@ is("@late", '', 'and in time');
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  0 missing=0;
 --- script
 key('other');
@@ -257,6 +261,7 @@ is(gate($_)->{status}, 401, "$_ is refused") for qw(KEY NEW);
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  1h;
 --- script
 ok(leased(), 'there is a lease');
@@ -311,6 +316,7 @@ for my $name (qw(registry production)) {
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  1h missing=0;
 --- script
 my @names = (

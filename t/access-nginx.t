@@ -4,7 +4,7 @@ use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
 
-defaults(gateway());
+defaults(gateway(http => 'cred_access_lease 1h;'));
 
 # a server that tells the method, and the length and the hash of the body that
 # it got; or one that upgrades, and says back what it is told
@@ -416,6 +416,7 @@ is(del('api-user', headers => ['X-API-Key: KEY'])->{status}, 401, 'it is gone');
 --- http_config
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_environment  $TEST_NGINX_PRODUCTION;
+cred_access_lease 1h;
 limit_req_zone    $binary_remote_addr zone=few:1m rate=1r/m;
 limit_req_zone    $binary_remote_addr zone=slow:1m rate=100r/s;
 limit_conn_zone   $server_name zone=conn:1m;
@@ -456,6 +457,7 @@ location = /page { cred_access apinizer; empty_gif; }
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
 cred_environment      $TEST_NGINX_PRODUCTION;
+cred_access_lease     1h;
 cred_command_timeout  60s;
 log_format  short  '$status';
 access_log  $TEST_NGINX_DIR/gone.log short;
@@ -525,6 +527,7 @@ is((nginx_workers())[0], $worker, 'the same worker');
 --- http_config
 cred_registry       $TEST_NGINX_REGISTRY;
 cred_environment    $TEST_NGINX_PRODUCTION;
+cred_access_lease   1h;
 cred_access_valid   0 missing=0;
 keepalive_requests  1000;
 --- script
@@ -545,6 +548,7 @@ upstream();
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
 cred_environment      $TEST_NGINX_PRODUCTION;
+cred_access_lease     1h;
 cred_access_valid     0 missing=0;
 cred_command_timeout  60s;
 client_max_body_size  10m;

@@ -190,7 +190,7 @@ for my $n (1 .. 3) {
     ok(gateway_reload($g), 'reloaded');
 }
 
-is(seen('KEY', port => $g->{port}), '200 HIT', 'from the cache');
+ok(wait_for(sub { seen('KEY', port => $g->{port}) eq '200 HIT' }), 'from the cache');
 is(keys %{ { gateways() } }, 1, 'it is one gateway');
 answer_is(del('api-user'), 'deleted', everywhere());
 my $deleted = Time::HiRes::time();

@@ -5,7 +5,7 @@ use CredTest::Delete;
 use CredTest::Gateway;
 use MIME::Base64 ();
 
-defaults(gateway());
+defaults(gateway(http => 'cred_access_lease 1h;'));
 
 sub basic { 'Authorization: Basic ' . MIME::Base64::encode_base64($_[0], '') }
 
@@ -51,6 +51,7 @@ is(redis('registry', 'EXISTS', key_entry('KEY')), 0, 'and that in the registry')
 --- http_config
 cred_registry                $TEST_NGINX_REGISTRY;
 cred_environment             $TEST_NGINX_PRODUCTION;
+cred_access_lease            1h;
 large_client_header_buffers  4 128k;
 --- script
 my $long = 'k' x 4096;
@@ -212,6 +213,7 @@ for my $n (1, 2) {
 --- http_config
 cred_registry                $TEST_NGINX_REGISTRY;
 cred_environment             $TEST_NGINX_PRODUCTION;
+cred_access_lease            1h;
 large_client_header_buffers  4 16k;
 --- config
 location = /orders  { cred_access apinizer grant=API_PROXY:orders; empty_gif; }
@@ -322,6 +324,7 @@ is($got->{headers}{'www-authenticate'}, undef, 'no challenge');
 --- http_config
 cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
+cred_access_lease  1h;
 cred_access_valid  0 missing=0;
 --- script
 my $credential = '{cred}:apinizer:credential:MyProject:api-user';
@@ -350,6 +353,7 @@ is($_, $none, 'no difference') for @all;
 --- http_config
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_environment  $TEST_NGINX_PRODUCTION;
+cred_access_lease 1h;
 log_format  access  '$uri|$cred_access_result|$cred_access_cache|$cred_access_scope|$cred_access_id';
 access_log  $TEST_NGINX_DIR/access-variables.log access;
 --- config
@@ -415,6 +419,7 @@ is($got[$_], $wanted[$_], "line $_") for 0 .. $#wanted;
 --- http_config
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_environment  $TEST_NGINX_PRODUCTION;
+cred_access_lease 1h;
 log_format  all   '$request|$status|$cred_access_result|$cred_access_cache|$cred_access_scope|$cred_access_id';
 access_log  $TEST_NGINX_DIR/access-secrets.log all;
 --- script

@@ -145,16 +145,27 @@ sub last_id {
 }
 
 
-# waits until all gateways of an environment have applied all there is
+# Waits until all gateways of an environment have applied all there is, and have
+# their leases.  What Redis has noted may be on its way yet, so they are rung:
+# whoever calls again has got the answer to the call before
 
 sub leased {
     my ($name, $n) = @_;
+    $name //= 'production';
 
-    return wait_for(sub {
+    my $applied = sub {
+        redis($name, 'PUBLISH', '{cred}:undeployed', '');
         my $last = last_id($name);
         my %all = gateways($name);
         return keys %all == ($n // 1)
-               && !grep { $_->{applied} ne $last } values %all;
+               && !(grep { $_->{applied} ne $last } values %all) && \%all;
+    };
+
+    my $before = wait_for($applied) or return;
+
+    return wait_for(sub {
+        my $now = $applied->() or return;
+        return !grep { $now->{$_}{at} eq ($before->{$_}{at} // '') } keys %$now;
     });
 }
 
