@@ -13,6 +13,8 @@ use IO::Socket::INET ();
 use POSIX ();
 use Time::HiRes ();
 
+use CredTest::Port;
+
 our ($Dir, %Child);
 
 # seconds; what is waited for takes longer on a busy machine
@@ -24,8 +26,6 @@ our @EXPORT = qw(
     temp_dir wait_for
 );
 
-
-my $Port = 10000 + $$ % 1000 * 20;
 
 $Dir = File::Temp::tempdir('cred-test-XXXXXX', TMPDIR => 1);
 chmod 0755, $Dir;
@@ -140,19 +140,6 @@ sub wait_for {
         return '' if Time::HiRes::time() > $end;
         Time::HiRes::sleep(0.01);
     }
-}
-
-
-sub free_port {
-    while ($Port < 65000) {
-        my $port = $Port++;
-        my $sock = IO::Socket::INET->new(LocalAddr => '0.0.0.0',
-            LocalPort => $port, Listen => 1, ReuseAddr => 1) or next;
-        close $sock;
-        return $port;
-    }
-
-    die 'no free port';
 }
 
 

@@ -9,14 +9,13 @@ use parent 'Exporter';
 
 use File::Temp ();
 use POSIX ();
-use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_REUSEADDR INADDR_LOOPBACK
-              pack_sockaddr_in);
 use Time::HiRes ();
+
+use CredTest::Port;
 
 our @EXPORT = qw(temp_dir free_port wait_for slurp);
 
 my $Dir = File::Temp::tempdir('cred-chaos-XXXXXX', TMPDIR => 1);
-my $Port = 10000 + $$ % 500 * 40;
 my %Group;
 
 # as in t/lib/CredTest.pm
@@ -27,20 +26,6 @@ chmod 0755, $Dir;
 
 
 sub temp_dir { $Dir }
-
-
-# below the ports that connections get
-
-sub free_port {
-    while ($Port < 32000) {
-        my $port = $Port++;
-        socket my $sock, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
-        setsockopt $sock, SOL_SOCKET, SO_REUSEADDR, 1;
-        return $port if bind $sock, pack_sockaddr_in($port, INADDR_LOOPBACK);
-    }
-
-    die 'no free port';
-}
 
 
 # returns its pid, which is the id of its group as well
