@@ -822,7 +822,7 @@ $ENV{TEST_NGINX_RELAY} = relay(sub {
 cred_registry         redis://127.0.0.1:$TEST_NGINX_RELAY;
 cred_connect_timeout  1s;
 cred_command_timeout  1s;
-cred_retry_delay      100ms;
+cred_retry_delay      2s;
 --- script
 is(del('api-user')->{status}, 200, 'connected');
 credential([1 .. 20]);
