@@ -19,8 +19,7 @@ static ngx_int_t ngx_cred_access_question(ngx_cred_access_t *access,
     ngx_cred_zone_key_t *key, u_char *hash);
 static ngx_int_t ngx_cred_access_names(ngx_cred_access_t *access,
     ngx_cred_zone_record_t *record);
-static u_char *ngx_cred_access_unescape(u_char *dst, u_char *p, u_char *last);
-
+static void ngx_cred_access_unescape(ngx_str_t *name, u_char *p, u_char *last);
 
 
 ngx_int_t
@@ -92,7 +91,7 @@ ngx_cred_access_question(ngx_cred_access_t *access, ngx_cred_zone_key_t *key,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(access->shown, hash, NGX_CRED_TOKEN_SHOWN / 2);
+    ngx_memcpy(access->shown, hash, sizeof(access->shown));
 
     if (access->grant.len == 0) {
         ngx_memcpy(key->hash, hash, NGX_CRED_ZONE_HASH_LEN);
@@ -196,27 +195,35 @@ ngx_cred_access_names(ngx_cred_access_t *access, ngx_cred_zone_record_t *record)
         return NGX_ERROR;
     }
 
-    last = record->pointer + record->len;
-    colon = ngx_strlchr(record->pointer, last, ':');
+    ngx_memcpy(p, record->pointer, record->len);
 
-    access->scope.data = p;
-    p = ngx_cred_access_unescape(p, record->pointer, colon);
-    access->scope.len = p - access->scope.data;
+    last = p + record->len;
+    colon = memchr(p, ':', record->len);
 
-    access->id.data = p;
-    p = ngx_cred_access_unescape(p, colon + 1, last);
-    access->id.len = p - access->id.data;
+    ngx_cred_access_unescape(&access->scope, p, colon);
+    ngx_cred_access_unescape(&access->id, colon + 1, last);
 
     return NGX_OK;
 }
 
 
-/* access.lua lets no others pass than %25 and %3A */
+/* in place; access.lua lets no others pass than %25 and %3A */
 
-static u_char *
-ngx_cred_access_unescape(u_char *dst, u_char *p, u_char *last)
+static void
+ngx_cred_access_unescape(ngx_str_t *name, u_char *p, u_char *last)
 {
-    while (p < last) {
+    u_char  *dst;
+
+    name->data = p;
+
+    dst = memchr(p, '%', last - p);
+
+    if (dst == NULL) {
+        name->len = last - p;
+        return;
+    }
+
+    for (p = dst; p < last; /* void */ ) {
 
         if (*p == '%' && last - p > 2) {
             *dst++ = (p[1] == '2') ? '%' : ':';
@@ -227,5 +234,5 @@ ngx_cred_access_unescape(u_char *dst, u_char *p, u_char *last)
         }
     }
 
-    return dst;
+    name->len = dst - name->data;
 }

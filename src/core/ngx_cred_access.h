@@ -93,8 +93,8 @@ struct ngx_cred_access_s {
     ngx_str_t                     id;
     unsigned                      granted:1;
     unsigned                      hit:1;      /* answered from the cache */
-    u_char                        shown[NGX_CRED_TOKEN_SHOWN];
-                                              /* the first digits of the key's
+    u_char                        shown[NGX_CRED_TOKEN_SHOWN / 2];
+                                              /* the first bytes of the key's
                                                  SHA-256, for logs */
 
     /* while it waits */

@@ -79,29 +79,20 @@ static ngx_http_cred_access_ctx_t *
 ngx_http_cred_access_create_ctx(ngx_http_request_t *r,
     ngx_http_cred_access_loc_conf_t *alcf)
 {
-    ngx_pool_cleanup_t          *pcln;
-    ngx_http_cleanup_t          *cln;
+    ngx_pool_cleanup_t          *cln;
     ngx_http_cred_access_ctx_t  *ctx;
 
-    /* the former for a client that is gone, the latter finds the context */
+    /* by it the context is found after an internal redirect */
 
-    cln = ngx_http_cleanup_add(r, 0);
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_cred_access_ctx_t));
     if (cln == NULL) {
         return NULL;
     }
 
-    pcln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_cred_access_ctx_t));
-    if (pcln == NULL) {
-        return NULL;
-    }
-
-    ctx = pcln->data;
+    ctx = cln->data;
     ngx_memzero(ctx, sizeof(ngx_http_cred_access_ctx_t));
 
     cln->handler = ngx_http_cred_access_cleanup;
-    cln->data = ctx;
-
-    pcln->handler = ngx_http_cred_access_cleanup;
 
     ctx->request = r;
     ctx->conf = alcf;
@@ -167,9 +158,21 @@ ngx_http_cred_access_ask(ngx_http_cred_access_ctx_t *ctx)
 static ngx_int_t
 ngx_http_cred_access_wait(ngx_http_cred_access_ctx_t *ctx)
 {
+    ngx_http_cleanup_t  *cln;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+
+    /* the client may be gone before */
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        ngx_cred_access_forget(&ctx->access);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_cred_access_cleanup;
+    cln->data = ctx;
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -322,6 +325,7 @@ ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx)
 static void
 ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx)
 {
+    u_char      shown[NGX_CRED_TOKEN_SHOWN];
     ngx_log_t  *log;
 
     log = ctx->request->connection->log;
@@ -333,8 +337,10 @@ ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx)
         return;
     }
 
+    ngx_hex_dump(shown, ctx->access.shown, sizeof(ctx->access.shown));
+
     ngx_log_error(NGX_LOG_INFO, log, 0, "access: %V, key %*s...", ctx->result,
-                  (size_t) NGX_CRED_TOKEN_SHOWN, ctx->access.shown);
+                  sizeof(shown), shown);
 }
 
 
