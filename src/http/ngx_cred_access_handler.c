@@ -26,8 +26,6 @@ static void ngx_http_cred_access_log(ngx_http_cred_access_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_access_challenge(ngx_http_request_t *r,
     ngx_str_t *api);
 static ngx_uint_t ngx_http_cred_access_retry(ngx_http_request_t *r);
-static ngx_table_elt_t *ngx_http_cred_access_header(ngx_http_request_t *r,
-    const char *key, ngx_str_t *value);
 static void ngx_http_cred_access_cleanup(void *data);
 
 
@@ -35,6 +33,10 @@ static ngx_str_t  ngx_http_cred_access_allowed = ngx_string("allowed");
 static ngx_str_t  ngx_http_cred_access_unknown = ngx_string("unknown");
 static ngx_str_t  ngx_http_cred_access_forbidden = ngx_string("forbidden");
 static ngx_str_t  ngx_http_cred_access_unavailable = ngx_string("unavailable");
+
+static ngx_str_t  ngx_http_cred_access_retry_after = ngx_string("Retry-After");
+static ngx_str_t  ngx_http_cred_access_authenticate =
+    ngx_string("WWW-Authenticate");
 
 
 ngx_int_t
@@ -312,7 +314,8 @@ ngx_http_cred_access_status(ngx_http_cred_access_ctx_t *ctx)
 
     if (ctx->status == NGX_HTTP_SERVICE_UNAVAILABLE
         && !ngx_http_cred_access_retry(r)
-        && ngx_http_cred_access_header(r, "Retry-After", &ngx_cred_api_retry)
+        && ngx_http_cred_header(r, &ngx_http_cred_access_retry_after,
+                                &ngx_cred_api_retry)
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -367,7 +370,7 @@ ngx_http_cred_access_challenge(ngx_http_request_t *r, ngx_str_t *api)
         return NGX_OK;
     }
 
-    h = ngx_http_cred_access_header(r, "WWW-Authenticate", &value);
+    h = ngx_http_cred_header(r, &ngx_http_cred_access_authenticate, &value);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -409,28 +412,6 @@ ngx_http_cred_access_retry(ngx_http_request_t *r)
 }
 
 
-static ngx_table_elt_t *
-ngx_http_cred_access_header(ngx_http_request_t *r, const char *key,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    h->key.data = (u_char *) key;
-    h->key.len = ngx_strlen(key);
-    h->value = *value;
-
-    return h;
-}
-
-
 static void
 ngx_http_cred_access_cleanup(void *data)
 {
@@ -443,20 +424,6 @@ ngx_http_cred_access_cleanup(void *data)
 ngx_http_cred_access_ctx_t *
 ngx_http_cred_access_get_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t          *cln;
-    ngx_http_cred_access_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cred_access_module);
-
-    if (ctx == NULL && (r->internal || r->filter_finalize)) {
-
-        for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-            if (cln->handler == ngx_http_cred_access_cleanup) {
-                return cln->data;
-            }
-        }
-    }
-
-    return ctx;
+    return ngx_http_cred_find_ctx(r, &ngx_http_cred_access_module,
+                                  ngx_http_cred_access_cleanup);
 }

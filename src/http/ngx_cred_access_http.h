@@ -78,6 +78,14 @@ ngx_http_cred_access_ctx_t *ngx_http_cred_access_get_ctx(
 ngx_int_t ngx_http_cred_access_key(ngx_http_request_t *r,
     ngx_http_cred_access_loc_conf_t *alcf, ngx_str_t *key);
 
+/* the directive "cred_environment" */
+char *ngx_http_cred_environment(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* finds or makes the gateway that the merged settings of "alcf" describe */
+char *ngx_http_cred_set_gateway(ngx_conf_t *cf,
+    ngx_http_cred_access_loc_conf_t *alcf);
+
 /* adds the variables; the configuration calls it */
 ngx_int_t ngx_http_cred_access_add_variables(ngx_conf_t *cf);
 

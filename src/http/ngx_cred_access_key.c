@@ -19,8 +19,6 @@
 
 static ngx_int_t ngx_http_cred_access_headers(ngx_http_request_t *r,
     ngx_str_t *key);
-static ngx_table_elt_t *ngx_http_cred_access_api_key(ngx_http_request_t *r,
-    ngx_uint_t *n);
 
 
 ngx_int_t
@@ -54,8 +52,10 @@ ngx_http_cred_access_headers(ngx_http_request_t *r, ngx_str_t *key)
     ngx_uint_t        n;
     ngx_table_elt_t  *authorization, *api_key;
 
+    static ngx_str_t  name = ngx_string("x-api-key");
+
     authorization = r->headers_in.authorization;
-    api_key = ngx_http_cred_access_api_key(r, &n);
+    api_key = ngx_http_cred_find_header(r, &name, &n);
 
     if (authorization == NULL) {
 
@@ -82,43 +82,4 @@ ngx_http_cred_access_headers(ngx_http_request_t *r, ngx_str_t *key)
     }
 
     return NGX_DECLINED;
-}
-
-
-static ngx_table_elt_t *
-ngx_http_cred_access_api_key(ngx_http_request_t *r, ngx_uint_t *n)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header, *found;
-
-    static ngx_str_t  name = ngx_string("x-api-key");
-
-    found = NULL;
-    *n = 0;
-
-    part = &r->headers_in.headers.part;
-    header = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
-
-        if (header[i].key.len == name.len
-            && ngx_strncmp(header[i].lowcase_key, name.data, name.len) == 0)
-        {
-            found = &header[i];
-            (*n)++;
-        }
-    }
-
-    return found;
 }

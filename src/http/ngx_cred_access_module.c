@@ -24,19 +24,11 @@ static void *ngx_http_cred_access_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_cred_access_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_cred_access_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static char *ngx_http_cred_access_set_gateway(ngx_conf_t *cf,
-    ngx_http_cred_access_loc_conf_t *alcf);
-static ngx_int_t ngx_http_cred_access_gateway_name(ngx_conf_t *cf,
-    ngx_cred_gateway_t *gateway, ngx_str_t *redis);
-static ngx_uint_t ngx_http_cred_access_same_gateway(ngx_cred_gateway_t *one,
-    ngx_cred_gateway_t *two);
 static ngx_int_t ngx_http_cred_access_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_cred_access_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_cred_access_init_process(ngx_cycle_t *cycle);
 
-static char *ngx_http_cred_access_environment(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static char *ngx_http_cred_access(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_cred_access_parameter(ngx_conf_t *cf, ngx_str_t *value,
@@ -56,7 +48,7 @@ static ngx_command_t  ngx_http_cred_access_commands[] = {
 
     { ngx_string("cred_environment"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_cred_access_environment,
+      ngx_http_cred_environment,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -225,123 +217,7 @@ ngx_http_cred_access_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_cred_access_set_gateway(cf, conf);
-}
-
-
-static char *
-ngx_http_cred_access_set_gateway(ngx_conf_t *cf,
-    ngx_http_cred_access_loc_conf_t *alcf)
-{
-    ngx_uint_t                         i;
-    ngx_cred_gateway_t                 set, *gateway, **gateways;
-    ngx_http_cred_loc_conf_t          *clcf;
-    ngx_http_core_loc_conf_t          *core;
-    ngx_http_cred_access_main_conf_t  *amcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_cred_module);
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_access_module);
-
-    if (ngx_http_cred_redis_resolvable(cf, &alcf->environment, "environment")
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(&set, sizeof(ngx_cred_gateway_t));
-
-    set.url = alcf->environment.url->text;
-    set.prefix = alcf->environment.url->prefix.len
-                 ? alcf->environment.url->prefix : clcf->prefix;
-    set.lease = alcf->lease;
-
-    if (set.prefix.len == 0) {
-        ngx_str_set(&set.prefix, NGX_HTTP_CRED_PREFIX);
-    }
-
-    set.redis.connect_timeout = clcf->connect_timeout;
-    set.redis.command_timeout = clcf->command_timeout;
-    set.redis.resolver = core->resolver;
-    set.redis.resolver_timeout = core->resolver_timeout;
-    set.redis.addrs = alcf->environment.addrs;
-    set.redis.naddrs = alcf->environment.naddrs;
-    set.redis.password = alcf->environment.password;
-
-    gateways = amcf->gateways.elts;
-
-    for (i = 0; i < amcf->gateways.nelts; i++) {
-        gateway = gateways[i];
-
-        if (ngx_http_cred_access_same_gateway(gateway, &set)) {
-            gateway->lease = ngx_min(gateway->lease, set.lease);
-            alcf->gateway = gateway;
-            return NGX_CONF_OK;
-        }
-    }
-
-    gateway = ngx_palloc(cf->pool, sizeof(ngx_cred_gateway_t));
-    if (gateway == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *gateway = set;
-
-    if (ngx_cred_gateway_init(gateway, cf->pool) != NGX_OK
-        || ngx_http_cred_access_gateway_name(cf, gateway,
-                                             &alcf->environment.url->name)
-           != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    gateways = ngx_array_push(&amcf->gateways);
-    if (gateways == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *gateways = gateway;
-
-    alcf->gateway = gateway;
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_cred_access_gateway_name(ngx_conf_t *cf, ngx_cred_gateway_t *gateway,
-    ngx_str_t *redis)
-{
-    gateway->name.data = ngx_pnalloc(cf->pool,
-                                     redis->len + 1 + gateway->prefix.len);
-    if (gateway->name.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    gateway->name.len = ngx_sprintf(gateway->name.data, "%V %V", redis,
-                                    &gateway->prefix)
-                        - gateway->name.data;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_cred_access_same_gateway(ngx_cred_gateway_t *one,
-    ngx_cred_gateway_t *two)
-{
-    ngx_cred_redis_conf_t  *first, *second;
-
-    first = &one->redis;
-    second = &two->redis;
-
-    return ngx_http_cred_same_string(&one->url, &two->url)
-           && ngx_http_cred_same_string(&one->prefix, &two->prefix)
-           && ngx_http_cred_same_string(&first->password, &second->password)
-           && first->connect_timeout == second->connect_timeout
-           && first->command_timeout == second->command_timeout
-           && first->resolver == second->resolver
-           && first->resolver_timeout == second->resolver_timeout;
+    return ngx_http_cred_set_gateway(cf, conf);
 }
 
 
@@ -493,16 +369,6 @@ ngx_http_cred_access_init_process(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
-}
-
-
-static char *
-ngx_http_cred_access_environment(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_cred_access_loc_conf_t *alcf = conf;
-
-    return ngx_http_cred_redis(cf, &alcf->environment);
 }
 
 

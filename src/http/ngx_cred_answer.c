@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
 static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
     ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
-static ngx_int_t ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
-    ngx_str_t *value);
 static ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
 
 
@@ -128,7 +126,7 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
     if (ngx_http_cred_header(r, &ngx_http_cred_cache_control,
                              &ngx_http_cred_no_store)
-        != NGX_OK
+        == NULL
         || ngx_http_cred_no_expires(r) != NGX_OK)
     {
         return NGX_ERROR;
@@ -138,7 +136,7 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
         if (ngx_http_cred_header(r, &answer->extra[i].key,
                                  &answer->extra[i].value)
-            != NGX_OK)
+            == NULL)
         {
             return NGX_ERROR;
         }
@@ -146,7 +144,7 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
     if (ctx->operation.len
         && ngx_http_cred_header(r, &ngx_http_cred_operation, &ctx->operation)
-           != NGX_OK)
+           == NULL)
     {
         return NGX_ERROR;
     }
@@ -180,7 +178,8 @@ ngx_http_cred_content_type(ngx_http_request_t *r, ngx_cred_answer_t *answer)
 
         /* the header filter drops the field of its own */
 
-        return ngx_http_cred_header(r, &ngx_http_cred_type, type);
+        return ngx_http_cred_header(r, &ngx_http_cred_type, type) ? NGX_OK
+                                                                  : NGX_ERROR;
     }
 
     r->headers_out.content_type = *type;
@@ -284,18 +283,18 @@ ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
 
     value.len = p - value.data;
 
-    return ngx_http_cred_header(r, key, &value);
+    return ngx_http_cred_header(r, key, &value) ? NGX_OK : NGX_ERROR;
 }
 
 
-static ngx_int_t
+ngx_table_elt_t *
 ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
 
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     ngx_memzero(h, sizeof(ngx_table_elt_t));
@@ -304,7 +303,7 @@ ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *value)
     h->key = *key;
     h->value = *value;
 
-    return NGX_OK;
+    return h;
 }
 
 

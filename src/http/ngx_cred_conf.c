@@ -201,6 +201,39 @@ ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
 }
 
 
+void
+ngx_http_cred_redis_settings(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
+    ngx_http_cred_redis_t *redis, ngx_cred_redis_conf_t *settings)
+{
+    ngx_http_core_loc_conf_t  *core;
+
+    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    settings->connect_timeout = clcf->connect_timeout;
+    settings->command_timeout = clcf->command_timeout;
+    settings->resolver = core->resolver;
+    settings->resolver_timeout = core->resolver_timeout;
+
+    if (redis) {
+        settings->addrs = redis->addrs;
+        settings->naddrs = redis->naddrs;
+        settings->password = redis->password;
+    }
+}
+
+
+ngx_uint_t
+ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
+    ngx_cred_redis_conf_t *two)
+{
+    return ngx_http_cred_same_string(&one->password, &two->password)
+           && one->connect_timeout == two->connect_timeout
+           && one->command_timeout == two->command_timeout
+           && one->resolver == two->resolver
+           && one->resolver_timeout == two->resolver_timeout;
+}
+
+
 static char *
 ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     ngx_str_t *path)

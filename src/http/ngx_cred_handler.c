@@ -234,11 +234,37 @@ static void
 ngx_http_cred_read_headers(ngx_http_cred_ctx_t *ctx)
 {
     ngx_str_t        *name;
-    ngx_uint_t        i, n;
-    ngx_list_part_t  *part;
+    ngx_uint_t        n;
     ngx_table_elt_t  *header;
 
-    part = &ctx->request->headers_in.headers.part;
+    for (n = 0; n < NGX_CRED_API_HEADERS; n++) {
+        name = &ctx->api->headers[n];
+
+        if (name->len == 0) {
+            continue;
+        }
+
+        header = ngx_http_cred_find_header(ctx->request, name,
+                                           &ctx->view.nheaders[n]);
+        if (header) {
+            ctx->view.headers[n] = header->value;
+        }
+    }
+}
+
+
+ngx_table_elt_t *
+ngx_http_cred_find_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_uint_t *count)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header, *found;
+
+    found = NULL;
+    *count = 0;
+
+    part = &r->headers_in.headers.part;
     header = part->elts;
 
     for (i = 0; /* void */ ; i++) {
@@ -253,21 +279,15 @@ ngx_http_cred_read_headers(ngx_http_cred_ctx_t *ctx)
             i = 0;
         }
 
-        for (n = 0; n < NGX_CRED_API_HEADERS; n++) {
-            name = &ctx->api->headers[n];
-
-            if (name->len == 0 || header[i].key.len != name->len
-                || ngx_strncmp(header[i].lowcase_key, name->data, name->len)
-                   != 0)
-            {
-                continue;
-            }
-
-            if (ctx->view.nheaders[n]++ == 0) {
-                ctx->view.headers[n] = header[i].value;
-            }
+        if (header[i].key.len == name->len
+            && ngx_strncmp(header[i].lowcase_key, name->data, name->len) == 0
+            && (*count)++ == 0)
+        {
+            found = &header[i];
         }
     }
+
+    return found;
 }
 
 
@@ -502,20 +522,6 @@ ngx_http_cred_cleanup(void *data)
 ngx_http_cred_ctx_t *
 ngx_http_cred_get_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t   *cln;
-    ngx_http_cred_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cred_module);
-
-    if (ctx == NULL && (r->internal || r->filter_finalize)) {
-
-        for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-            if (cln->handler == ngx_http_cred_cleanup) {
-                return cln->data;
-            }
-        }
-    }
-
-    return ctx;
+    return ngx_http_cred_find_ctx(r, &ngx_http_cred_module,
+                                  ngx_http_cred_cleanup);
 }

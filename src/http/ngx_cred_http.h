@@ -128,6 +128,17 @@ ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
 
 /*
+ * The first field of a request with this name, in small letters, and how many
+ * there are; NULL if there is none.
+ */
+ngx_table_elt_t *ngx_http_cred_find_header(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_uint_t *count);
+
+/* adds a field to an answer; NULL if there is no memory */
+ngx_table_elt_t *ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
+    ngx_str_t *value);
+
+/*
  * Writes to the error log of the connection, so with client and request, what
  * an operator will look for: refusals, and what is not done everywhere; and
  * that no environment is registered.
@@ -151,6 +162,18 @@ void ngx_http_cred_redis_merge(ngx_http_cred_redis_t *conf,
 ngx_int_t ngx_http_cred_redis_resolvable(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, const char *kind);
 
+/*
+ * Fills in the settings of connections to a Redis, which are zeroed, or without
+ * one those of all that have no directive of their own.
+ */
+void ngx_http_cred_redis_settings(ngx_conf_t *cf,
+    ngx_http_cred_loc_conf_t *clcf, ngx_http_cred_redis_t *redis,
+    ngx_cred_redis_conf_t *settings);
+
+/* whether they are the same, but for addresses */
+ngx_uint_t ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
+    ngx_cred_redis_conf_t *two);
+
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
@@ -173,6 +196,13 @@ ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
 
 /* writes FILE:LINE of the directive at hand; NGX_ERROR if there is no memory */
 ngx_int_t ngx_http_cred_directive_at(ngx_conf_t *cf, ngx_str_t *at);
+
+/*
+ * The context of "module", also after an internal redirect took it from the
+ * request: the data of the cleanup with this handler; NULL if there is none.
+ */
+void *ngx_http_cred_find_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    ngx_pool_cleanup_pt handler);
 
 /* adds the variables; the configuration calls it */
 ngx_int_t ngx_http_cred_add_variables(ngx_conf_t *cf);

@@ -32,10 +32,8 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
 {
     ngx_uint_t                  i;
     ngx_cred_registry_t         set, *registry, **registries;
-    ngx_http_core_loc_conf_t   *core;
     ngx_http_cred_main_conf_t  *cmcf;
 
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
 
     if (ngx_http_cred_redis_resolvable(cf, &clcf->redis, "registry")
@@ -53,15 +51,8 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
         ngx_str_set(&set.prefix, NGX_HTTP_CRED_PREFIX);
     }
 
-    set.environments.connect_timeout = clcf->connect_timeout;
-    set.environments.command_timeout = clcf->command_timeout;
-    set.environments.resolver = core->resolver;
-    set.environments.resolver_timeout = core->resolver_timeout;
-
-    set.redis = set.environments;
-    set.redis.addrs = clcf->redis.addrs;
-    set.redis.naddrs = clcf->redis.naddrs;
-    set.redis.password = clcf->redis.password;
+    ngx_http_cred_redis_settings(cf, clcf, NULL, &set.environments);
+    ngx_http_cred_redis_settings(cf, clcf, &clcf->redis, &set.redis);
 
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;
@@ -138,18 +129,9 @@ ngx_http_cred_retries(ngx_array_t *registries, ngx_cred_registry_t *registry)
 static ngx_uint_t
 ngx_http_cred_same_registry(ngx_cred_registry_t *one, ngx_cred_registry_t *two)
 {
-    ngx_cred_redis_conf_t  *first, *second;
-
-    first = &one->redis;
-    second = &two->redis;
-
     return ngx_http_cred_same_string(&one->url, &two->url)
            && ngx_http_cred_same_string(&one->prefix, &two->prefix)
-           && ngx_http_cred_same_string(&first->password, &second->password)
-           && first->connect_timeout == second->connect_timeout
-           && first->command_timeout == second->command_timeout
-           && first->resolver == second->resolver
-           && first->resolver_timeout == second->resolver_timeout
+           && ngx_http_cred_same_settings(&one->redis, &two->redis)
            && one->cascade_timeout == two->cascade_timeout
            && one->retry_min == two->retry_min
            && one->retry_max == two->retry_max

@@ -210,3 +210,26 @@ ngx_http_cred_variable(ngx_http_variable_value_t *v, ngx_str_t *s)
 
     return NGX_OK;
 }
+
+
+void *
+ngx_http_cred_find_ctx(ngx_http_request_t *r, ngx_module_t *module,
+    ngx_pool_cleanup_pt handler)
+{
+    void                *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = r->ctx[module->ctx_index];
+
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+            if (cln->handler == handler) {
+                return cln->data;
+            }
+        }
+    }
+
+    return ctx;
+}
