@@ -9,8 +9,8 @@
  * A load generator: sends exactly N requests over C kept-open connections and
  * compares each answer with the expected one.  It speaks HTTP and, with -r,
  * RESP.  In the request a run of eight "@" becomes the number of the request,
- * which starts again after MODULUS, or goes down with -d, and each run of 32 "#"
- * becomes random hex digits.
+ * which starts again after MODULUS, or goes down with -d, and each run of 32
+ * "#" becomes random hex digits.
  */
 
 
@@ -570,8 +570,9 @@ main(int argc, char **argv)
 
     printf("requests=%llu marked=%llu seconds=%.6f rate=%.1f p50=%.1f p99=%.1f "
            "max=%.1f\n",
-           (unsigned long long) nrequests, (unsigned long long) marked, seconds,
-           nrequests / seconds, percentile(50), percentile(99), percentile(100));
+           (unsigned long long) nrequests, (unsigned long long) marked,
+           seconds, nrequests / seconds,
+           percentile(50), percentile(99), percentile(100));
 
     return 0;
 }

@@ -6,10 +6,11 @@
 
 
 /*
- * Counts the instructions that a process with one thread executes outside of the
- * kernel, step by step, from "attached" until this gets a SIGTERM.  Slow, but on
- * the processor itself: an emulated one may lack instructions that are chosen for
- * what they save (as those for SHA-256), and a virtual one may not count.
+ * Counts the instructions that a process with one thread executes outside of
+ * the kernel, step by step, from "attached" until this gets a SIGTERM.  Slow,
+ * but on the processor itself: an emulated one may lack instructions that are
+ * chosen for what they save (as those for SHA-256), and a virtual one may not
+ * count.
  *
  * A stretch from one system call to the next counts as the first decile of all
  * between the same two calls: a process that is so slow has what is done once a

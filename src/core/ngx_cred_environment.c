@@ -23,6 +23,7 @@
 #include <ngx_event.h>
 #include <openssl/rand.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_turn.h>
 #include <ngx_cred_undeployment.h>
 
 
@@ -31,7 +32,6 @@
 #define NGX_CRED_GREETING_STREAM  4   /* and of stream.lua */
 
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
-#define NGX_CRED_TELLING_PAUSE    100 /* between signs of patience, in ms */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
 #define NGX_CRED_LOST_PAUSE       10000  /* between losses of memory, in ms */
 #define NGX_CRED_LOST_LOGGED      60000  /* and between lines that say so */
@@ -46,7 +46,7 @@ typedef struct {
 /* what is known of one connection; the greeting that is under way, if any */
 
 typedef struct {
-    ngx_queue_t                  queue;      /* while it is being told again */
+    ngx_cred_turn_t              turn;       /* while it is being told again */
     ngx_pool_t                  *pool;
     ngx_cred_registry_t         *registry;
     ngx_cred_redis_t            *redis;      /* NULL: abandoned */
@@ -77,7 +77,6 @@ typedef struct {
     unsigned                     asking:1;
     unsigned                     looking:1;
     unsigned                     more:1;     /* is to be told */
-    unsigned                     telling:1;  /* is in the queue */
     unsigned                     lost:1;     /* it has to be, since its calls
                                                 were not counted on, unless
                                                 this epoch is over */
@@ -104,21 +103,9 @@ static ngx_uint_t ngx_cred_environment_is_registry(
 static ngx_int_t ngx_cred_environment_keep(ngx_cred_position_t *position,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_environment_is(ngx_str_t *s, const char *word);
-static void ngx_cred_environment_tell(ngx_cred_environment_t *env);
-static void ngx_cred_environment_told(ngx_cred_environment_t *env);
-static void ngx_cred_environment_tell_next(void);
+static ngx_uint_t ngx_cred_environment_tell(ngx_cred_turn_t *turn);
 static void ngx_cred_environment_reject(ngx_cred_environment_t *env,
     ngx_uint_t status, const char *reason, ngx_str_t *detail);
-
-
-/*
- * Environments that are told again by this worker, one after the other, since
- * all of them have the one connection to the registry, and deletes, too.
- */
-
-static ngx_queue_t  ngx_cred_telling;
-static ngx_uint_t   ngx_cred_telling_now;     /* a call is under way */
-static ngx_msec_t   ngx_cred_telling_patience;
 
 
 ngx_cred_redis_t *
@@ -269,7 +256,7 @@ ngx_cred_environment_abandon(ngx_cred_redis_t *redis, void *data)
 
     env->redis = NULL;
 
-    ngx_cred_environment_told(env);
+    ngx_cred_turn_leave(&env->turn);
     ngx_cred_environment_free(env);
 }
 
@@ -305,6 +292,10 @@ ngx_cred_environment_create(ngx_cred_redis_t *redis,
     env->pool = pool;
     env->registry = registry;
     env->redis = redis;
+
+    env->turn.redis = redis;
+    env->turn.handler = ngx_cred_environment_tell;
+    env->turn.data = env;
 
     env->name.data = p;
     env->name.len = name->len;
@@ -402,8 +393,7 @@ ngx_cred_environment_asked(ngx_cred_redis_command_t *command,
     env->asking = 0;
 
     if (ngx_cred_environment_is(&env->what, "more")) {
-        ngx_cred_telling_now = 0;
-        ngx_cred_environment_tell_next();
+        ngx_cred_turn_over();
     }
 
     if (env->redis == NULL) {
@@ -489,13 +479,13 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
             env->told_at = ngx_current_msec;
         }
 
-        ngx_cred_environment_told(env);
+        ngx_cred_turn_leave(&env->turn);
         ngx_cred_redis_admit(redis);
         return;
     }
 
     if (ngx_cred_environment_is(word, "more")) {
-        ngx_cred_environment_tell(env);
+        ngx_cred_turn_wait(&env->turn);
         return;
     }
 
@@ -503,7 +493,7 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
 
     env->lost = 0;
 
-    ngx_cred_environment_told(env);
+    ngx_cred_turn_leave(&env->turn);
     ngx_cred_environment_ask(env, "ask");
 }
 
@@ -635,7 +625,7 @@ ngx_cred_environment_looked(ngx_cred_redis_command_t *command,
     }
 
     if (env->more) {
-        ngx_cred_environment_tell(env);
+        ngx_cred_turn_wait(&env->turn);
         return;
     }
 
@@ -702,67 +692,16 @@ ngx_cred_environment_is(ngx_str_t *s, const char *word)
 }
 
 
-/* its turn comes again after the others' */
-
-static void
-ngx_cred_environment_tell(ngx_cred_environment_t *env)
+static ngx_uint_t
+ngx_cred_environment_tell(ngx_cred_turn_t *turn)
 {
-    if (ngx_cred_telling.next == NULL) {
-        ngx_queue_init(&ngx_cred_telling);
-    }
-
-    ngx_cred_environment_told(env);
-
-    ngx_queue_insert_tail(&ngx_cred_telling, &env->queue);
-    env->telling = 1;
-
-    ngx_cred_redis_patience(env->redis, "environment is told again");
-
-    ngx_cred_environment_tell_next();
-}
-
-
-static void
-ngx_cred_environment_told(ngx_cred_environment_t *env)
-{
-    if (env->telling) {
-        ngx_queue_remove(&env->queue);
-        env->telling = 0;
-    }
-}
-
-
-static void
-ngx_cred_environment_tell_next(void)
-{
-    ngx_queue_t             *q;
     ngx_cred_environment_t  *env;
 
-    if (ngx_cred_telling.next == NULL) {
-        return;
-    }
+    env = turn->data;
 
-    if (ngx_current_msec - ngx_cred_telling_patience > NGX_CRED_TELLING_PAUSE) {
-        ngx_cred_telling_patience = ngx_current_msec;
+    ngx_cred_environment_ask(env, "more");
 
-        for (q = ngx_queue_head(&ngx_cred_telling);
-             q != ngx_queue_sentinel(&ngx_cred_telling);
-             q = ngx_queue_next(q))
-        {
-            env = ngx_queue_data(q, ngx_cred_environment_t, queue);
-            ngx_cred_redis_patience(env->redis, "environment is told again");
-        }
-    }
-
-    while (!ngx_cred_telling_now && !ngx_queue_empty(&ngx_cred_telling)) {
-        q = ngx_queue_head(&ngx_cred_telling);
-        env = ngx_queue_data(q, ngx_cred_environment_t, queue);
-
-        ngx_cred_environment_told(env);
-        ngx_cred_environment_ask(env, "more");
-
-        ngx_cred_telling_now = env->asking;
-    }
+    return env->asking;
 }
 
 
