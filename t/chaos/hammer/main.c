@@ -173,13 +173,16 @@ add_environment(char *text)
 {
     char  *port;
 
+    if (hammer.nnames == HAMMER_NAMES) {
+        fprintf(stderr, "hammer: too many environments\n");
+        exit(2);
+    }
+
     hammer.names[hammer.nnames] = strsep(&text, ":");
 
     while ((port = strsep(&text, ",")) != NULL) {
 
-        if (hammer.ngateways == HAMMER_TARGETS - 1
-            || hammer.nnames == HAMMER_NAMES)
-        {
+        if (hammer.ngateways == HAMMER_TARGETS - 1) {
             fprintf(stderr, "hammer: too many gateways\n");
             exit(2);
         }
