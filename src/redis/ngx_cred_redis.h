@@ -132,6 +132,8 @@ struct ngx_cred_redis_reply_s {
  * what it says to all of them, then as many elements for each command as they
  * have in common, then perhaps more of what it says to all; or anything else,
  * which is then the reply to each of them.
+ * Without a text it is the command of that "name" ("WAIT"), which gets the
+ * arguments of one command; "most" is 1 then, and all that follows is 0.
  */
 
 typedef struct {

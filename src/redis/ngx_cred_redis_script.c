@@ -22,6 +22,8 @@
 
 static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis,
     ngx_queue_t *waiting);
+static ngx_str_t *ngx_cred_redis_head(ngx_cred_redis_command_t *command,
+    ngx_str_t *arg);
 static void ngx_cred_redis_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
@@ -127,41 +129,21 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis, ngx_queue_t *waiting)
     ngx_str_t                 *arg, *last;
     ngx_uint_t                 i, n;
     ngx_queue_t               *q;
-    ngx_cred_redis_script_t   *script;
     ngx_cred_redis_command_t  *first, *command;
 
     static ngx_str_t  args[NGX_CRED_REDIS_ARGS];
 
     q = ngx_queue_head(waiting);
     first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
-    script = first->script;
 
     ngx_cred_redis_prepare(redis, first);
 
-    arg = args;
+    arg = ngx_cred_redis_head(first, args);
     last = args + NGX_CRED_REDIS_ARGS;
-
-    if (first->eval) {
-        ngx_str_set(arg, "EVAL");
-        arg++;
-        *arg++ = script->text;
-
-    } else {
-        ngx_str_set(arg, "EVALSHA");
-        arg++;
-        *arg++ = script->sha;
-    }
-
-    ngx_str_set(arg, "1");
-    arg++;
-
-    for (i = 0; i < script->nshared; i++) {
-        *arg++ = first->shared[i];
-    }
 
     size = 0;
 
-    for (n = 0; n < script->most && q != ngx_queue_sentinel(waiting);
+    for (n = 0; n < first->script->most && q != ngx_queue_sentinel(waiting);
          n++, q = ngx_queue_next(q))
     {
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
@@ -210,6 +192,43 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis, ngx_queue_t *waiting)
     ngx_cred_redis_take(&redis->sent, waiting, n);
 
     return NGX_OK;
+}
+
+
+/* what a call begins with; returns where its arguments go on */
+
+static ngx_str_t *
+ngx_cred_redis_head(ngx_cred_redis_command_t *command, ngx_str_t *arg)
+{
+    ngx_uint_t                i;
+    ngx_cred_redis_script_t  *script;
+
+    script = command->script;
+
+    if (script->text.len == 0) {
+        *arg++ = script->name;
+        return arg;
+    }
+
+    if (command->eval) {
+        ngx_str_set(arg, "EVAL");
+        arg++;
+        *arg++ = script->text;
+
+    } else {
+        ngx_str_set(arg, "EVALSHA");
+        arg++;
+        *arg++ = script->sha;
+    }
+
+    ngx_str_set(arg, "1");
+    arg++;
+
+    for (i = 0; i < script->nshared; i++) {
+        *arg++ = command->shared[i];
+    }
+
+    return arg;
 }
 
 
