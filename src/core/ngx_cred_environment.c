@@ -151,7 +151,7 @@ ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
         return NGX_DECLINED;
     }
 
-    if (count == env->count + (next ? 1 : 0)) {
+    if (count - (next ? 1 : 0) == env->count) {
         env->count = count;
         return NGX_OK;
     }

@@ -87,6 +87,7 @@ static void ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay);
 static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
 static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_retry_members(ngx_cred_redis_reply_t *members);
 static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
@@ -332,7 +333,7 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         if (elts[0]->type != NGX_CRED_REDIS_STRING
             || (elts[1]->type != NGX_CRED_REDIS_STRING
                 && elts[1]->type != NGX_CRED_REDIS_NIL)
-            || elts[2]->type != NGX_CRED_REDIS_ARRAY)
+            || ngx_cred_retry_members(elts[2]) != NGX_OK)
         {
             goto invalid;
         }
@@ -375,6 +376,26 @@ done:
         delay = ngx_min(retry->registry->retry_min, NGX_CRED_RETRY_INTERVAL);
         ngx_cred_retry_schedule(retry, delay);
     }
+}
+
+
+static ngx_int_t
+ngx_cred_retry_members(ngx_cred_redis_reply_t *members)
+{
+    ngx_uint_t  i;
+
+    if (members->type != NGX_CRED_REDIS_ARRAY) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < members->nelts; i++) {
+
+        if (members->elts[i]->type != NGX_CRED_REDIS_STRING) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
