@@ -8,6 +8,7 @@ NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
 MATRIX    = bookworm trixie sid
+TIME      = 60
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -60,6 +61,13 @@ unit:
 	else \
 		echo "unit: skipped, for want of the source of nginx"; \
 	fi
+
+# libFuzzer, for so many seconds each; what it finds goes to build/fuzz
+
+fuzz:
+	@util/install-deps build fuzz
+	@$(MAKE) -s --no-print-directory $(SOURCE)
+	@$(MAKE) --no-print-directory -C t/unit libfuzzer TIME=$(TIME)
 
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
@@ -147,6 +155,8 @@ help:
 	@echo "make test-chaos  nothing may be lost while processes are killed"
 	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite"
 	@echo "make unit        the pure parts, outside of nginx"
+	@echo "make fuzz        libFuzzer for TIME=60 seconds for each of"
+	@echo "                 TARGETS=\"api auth codec replies routes url uuid\""
 	@echo "make static      nginx with the module linked in"
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
@@ -156,5 +166,5 @@ help:
 
 FORCE:
 
-.PHONY: FORCE all demo test unit test-asan test-chaos test-matrix test-deps \
-	bench asan static clean help
+.PHONY: FORCE all demo test unit fuzz test-asan test-chaos test-matrix \
+	test-deps bench asan static clean help

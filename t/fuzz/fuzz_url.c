@@ -9,18 +9,7 @@
 #include <ngx_cred_redis.h>
 
 
-const char  *fuzz_seeds[] = {
-    "redis://localhost",
-    "redis://user:p%40ss@10.0.0.5:6380/3?prefix=%7Bcred%7D",
-    "rediss://:secret@[2001:db8::5]:6379",
-    "unix:/run/redis.sock?db=5&prefix=x",
-    "redis://h:1/2?prefix=x",
-    "redis://user@h/",
-    "%00", "%", "@", "?", "prefix=", "db=",
-    NULL
-};
-
-
+static void fuzz_secret(ngx_str_t *text, ngx_cred_redis_url_t *url);
 static void fuzz_clean(ngx_str_t *s, const char *what);
 
 
@@ -46,6 +35,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
+    fuzz_secret(&text, &url);
+
     fuzz_assert(url.name.len > 0);
 
     if (url.path.len) {
@@ -68,6 +59,37 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ngx_destroy_pool(pool);
 
     return 0;
+}
+
+
+/*
+ * The name has nothing of the password, if that is long enough to be told from
+ * a port, and what follows it in the URL is plain and does not have it, too.
+ */
+
+static void
+fuzz_secret(ngx_str_t *text, ngx_cred_redis_url_t *url)
+{
+    u_char  *p, *at, *last;
+
+    last = text->data + text->len;
+    at = ngx_strlchr(text->data, last, '@');
+
+    if (at == NULL || url->password.len <= sizeof(":26379/0") - 1) {
+        return;
+    }
+
+    for (p = at + 1; p < last; p++) {
+        if (*p <= 0x20 || *p >= 0x7f || *p == '%' || *p == '@') {
+            return;
+        }
+    }
+
+    fuzz_assert(memmem(at, last - at, url->password.data, url->password.len)
+                != NULL
+                || memmem(url->name.data, url->name.len, url->password.data,
+                          url->password.len)
+                   == NULL);
 }
 
 
