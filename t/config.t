@@ -85,7 +85,7 @@ for my $directive (qw(cred_delete cred_registry cred_prefix cred_connect_timeout
     refused(10, 'invalid number of arguments', "$directive;");
 }
 
-refused(10, 'invalid number of arguments', "$_ 1s 2s 3s;")
+refused(10, 'invalid number of arguments', "$_ 1s 2s 3s 4s;")
     for qw(cred_registry cred_prefix cred_connect_timeout cred_command_timeout
            cred_cascade_timeout cred_retry_delay cred_alloy_version);
 
