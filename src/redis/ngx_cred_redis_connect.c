@@ -14,8 +14,8 @@
 static void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx);
 static void ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr);
+static void ngx_cred_redis_opened(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_test_connect(ngx_connection_t *c);
-static void ngx_cred_redis_handshake(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
@@ -214,7 +214,7 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
     ngx_cred_redis_watch(redis);
 
     if (rc == NGX_OK) {
-        ngx_cred_redis_handshake(redis);
+        ngx_cred_redis_opened(redis);
     }
 }
 
@@ -228,7 +228,7 @@ ngx_cred_redis_connected(ngx_cred_redis_t *redis)
         return;
     }
 
-    ngx_cred_redis_handshake(redis);
+    ngx_cred_redis_opened(redis);
 }
 
 
@@ -255,22 +255,30 @@ ngx_cred_redis_test_connect(ngx_connection_t *c)
 
 
 static void
-ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
+ngx_cred_redis_opened(ngx_cred_redis_t *redis)
 {
-    ngx_connection_t  *c;
-
-    c = redis->peer.connection;
-
-    redis->log.action = redis->url.password.len ? "authenticating"
-                                                : "shaking hands";
-
     if (redis->peer.sockaddr->sa_family != AF_UNIX
-        && ngx_tcp_nodelay(c) != NGX_OK)
+        && ngx_tcp_nodelay(redis->peer.connection) != NGX_OK)
     {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
                             "setting TCP_NODELAY failed", NULL);
         return;
     }
+
+    if (redis->url.tls) {
+        ngx_cred_redis_tls_start(redis);
+        return;
+    }
+
+    ngx_cred_redis_handshake(redis);
+}
+
+
+void
+ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
+{
+    redis->log.action = redis->url.password.len ? "authenticating"
+                                                : "shaking hands";
 
     redis->codec = ngx_cred_redis_codec_create(&redis->log);
     redis->state = NGX_CRED_REDIS_HANDSHAKE;
