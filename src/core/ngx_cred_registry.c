@@ -175,8 +175,9 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
 
     password = &registry->redis.password;
 
-    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("     ") + 4 * NGX_INT_T_LEN
-                          + registry->prefix.len + password->len
+    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("      ")
+                          + 5 * NGX_INT_T_LEN + registry->prefix.len
+                          + password->len + conf->ssl_digest.len
                           + registry->url.len);
     if (p == NULL) {
         return NGX_ERROR;
@@ -184,9 +185,11 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
 
     conf->identity.data = p;
 
-    p = ngx_sprintf(p, "%s %M %M %uz %uz %V%V%V", kind, conf->connect_timeout,
-                    conf->command_timeout, registry->prefix.len, password->len,
-                    &registry->prefix, password, &registry->url);
+    p = ngx_sprintf(p, "%s %M %M %uz %uz %uz %V%V%V%V", kind,
+                    conf->connect_timeout, conf->command_timeout,
+                    registry->prefix.len, password->len, conf->ssl_digest.len,
+                    &registry->prefix, password, &conf->ssl_digest,
+                    &registry->url);
 
     conf->identity.len = p - conf->identity.data;
 

@@ -54,6 +54,16 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     ngx_http_cred_redis_settings(cf, clcf, NULL, &set.environments);
     ngx_http_cred_redis_settings(cf, clcf, &clcf->redis, &set.redis);
 
+    /* its environments may be reached by TLS, whatever its own URL is */
+
+    if (ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    set.environments.ssl = set.redis.ssl;
+    set.environments.ssl_name = set.redis.ssl_name;
+    set.environments.ssl_digest = set.redis.ssl_digest;
+
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;
     set.retry_max = clcf->retry_max;
