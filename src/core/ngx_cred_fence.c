@@ -122,7 +122,6 @@ ngx_cred_fence_create(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 
     fence->start.handler = ngx_cred_fence_start_handler;
     fence->start.data = fence;
-    fence->start.log = pool->log;
 
     return fence;
 }
@@ -229,6 +228,7 @@ ngx_cred_fence_wait(ngx_cred_fence_t *fence, ngx_cred_fence_wait_t *wait)
     /* others of this turn of the event loop come with it */
 
     if (ngx_queue_empty(&fence->group)) {
+        fence->start.log = ngx_cycle->log;
         ngx_post_event(&fence->start, &ngx_posted_events);
     }
 }
