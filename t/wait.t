@@ -52,7 +52,8 @@ sub on {
 # how many clients WAIT in the registry, and how many have
 
 sub blocked {
-    return redis('registry', 'INFO', 'clients') =~ /blocked_clients:(\d+)/ && $1;
+    return redis('registry', 'INFO', 'clients')
+           =~ /blocked_clients:(\d+)/ ? $1 : 0;
 }
 
 sub waits {
@@ -89,7 +90,9 @@ sub left {
 
 # connected to the registry, and not yet for the fence
 
-sub connected { answer_is(del('x', token => 'nobody'), 'connected', failure(401)) }
+sub connected {
+    answer_is(del('x', token => 'nobody'), 'connected', failure(401));
+}
 
 # the connections of fences, where they have waited
 
@@ -140,8 +143,9 @@ is(logged('\[error\]'), 0, 'and nothing is wrong');
 del('last', token => 'nobody');
 
 my @lines;
-ok(wait_for(sub { 4 == (@lines = split /\n/, slurp(temp_dir() . '/cred.log')) }),
-   'lines in the access log');
+ok(wait_for(sub {
+    return 4 == (@lines = split /\n/, slurp(temp_dir() . '/cred.log'));
+}), 'lines in the access log');
 is_deeply([ map { /^(\S+ \S+) / } @lines ],
           ['deleted 1/1', 'deleted 0/1', 'deleted 1/1', 'unauthorized -'],
           'with the replicas');
@@ -255,7 +259,8 @@ credential(['one', 'two', 'three']);
 connected();
 $::Proxy->lead('other');
 
-my $elsewhere = 'the registry has an operation that is not on this server, fence, ';
+my $elsewhere = 'the registry has an operation that is not on this server, '
+                . 'fence, ';
 on(del('one'), 'it is not there', '0/1');
 is(redis('other', 'EXISTS', '{cred}:fence'), 1, 'where it was asked for');
 is(logged("\\[error\\].* $elsewhere"), 1, 'told');
@@ -394,7 +399,29 @@ ok(wait_for(sub {
 
 
 
-=== TEST 11: a user who may not WAIT, or may not write the fence
+=== TEST 11: the fence is connecting for longer than that
+--- redis: replica nobody
+--- before
+follow('registry', 'replica');
+redis_pause('nobody');
+$::Proxy = proxy('registry');
+$ENV{TEST_NGINX_URL} = $::Proxy->url;
+--- http_config
+cred_registry         $TEST_NGINX_URL;
+cred_registry_wait    1 100ms;
+cred_connect_timeout  10m;
+cred_command_timeout  2s;
+--- script
+credential('two');
+connected();
+$::Proxy->lead('nobody');
+my @socks = map { start($_) } qw(api-user two);
+on(answer($_), 'no connection', '0/1') for @socks;
+redis_resume('nobody');
+
+
+
+=== TEST 12: a user who may not WAIT, or may not write the fence
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -418,7 +445,7 @@ on(del('four'), 'both', '1/1');
 
 
 
-=== TEST 12: with files: none, one, and both
+=== TEST 13: with files: none, one, and both
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -450,7 +477,8 @@ SKIP: {
     }
 
     on(del('api-user'), 'no file', '0/1');
-    is(logged('\[error\].* refused a command: ERR WAITAOF .*, fence, '), 1, 'told');
+    is(logged('\[error\].* refused a command: ERR WAITAOF .*, fence, '), 1,
+       'told');
     file('registry', 'yes');
     on(del('late'), 'a file of the registry', '0/1');
     ok(file('replica', 'yes'), 'and of the replica');
@@ -459,7 +487,7 @@ SKIP: {
 
 
 
-=== TEST 13: each API, and HTTP/2
+=== TEST 14: each API, and HTTP/2
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -470,7 +498,7 @@ cred_delete apinizer iam deepset thousandeyes alloy;
 HSET {cred}:iam:token:sha256(TOKEN) subject alice scope d
 HSET {cred}:iam:credential:d:AK owner alice
 HSET {cred}:deepset:token:sha256(TOKEN) subject alice scope o
-HSET {cred}:deepset:credential:o:7f3c1c0e-3c1b-4a51-9d0e-0b0f8f2f6a11 owner alice
+HSET {cred}:deepset:credential:o:00000000-0000-4000-8000-000000000000 owner x
 HSET {cred}:thousandeyes:token:sha256(TOKEN) subject alice scope 11
 HSET {cred}:thousandeyes:scope:11 name x
 HSET {cred}:thousandeyes:members:11 alice manage
@@ -483,11 +511,14 @@ HSET {cred}:alloy:credential:u:c owner alice
 my @bearer = ('Authorization: Bearer TOKEN');
 my $basic = MIME::Base64::encode_base64('alice:TOKEN', '');
 
-for ([204, 'DELETE', '/v3.0/OS-CREDENTIAL/credentials/AK', ['X-Auth-Token: TOKEN']],
+for ([204, 'DELETE', '/v3.0/OS-CREDENTIAL/credentials/AK',
+      ['X-Auth-Token: TOKEN']],
      [204, 'DELETE', '/api/v1/infrastructure/file_stores/'
-                     . '7f3c1c0e-3c1b-4a51-9d0e-0b0f8f2f6a11', \@bearer],
-     [204, 'POST', '/v6/credentials/405/delete.json', ["Authorization: Basic $basic"]],
-     [200, 'DELETE', '/users/u/credentials/c', [@bearer, 'x-api-version: 2025-09']])
+                     . '00000000-0000-4000-8000-000000000000', \@bearer],
+     [204, 'POST', '/v6/credentials/405/delete.json',
+      ["Authorization: Basic $basic"]],
+     [200, 'DELETE', '/users/u/credentials/c',
+      [@bearer, 'x-api-version: 2025-09']])
 {
     my ($status, @request) = @$_;
     my $answer = call(@request, '');
@@ -501,7 +532,7 @@ on(curl('--http2-prior-knowledge', '-X', 'DELETE', '-H', @bearer,
 
 
 
-=== TEST 14: resumed, and asked again after a broken connection
+=== TEST 15: resumed, and asked again after a broken connection
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -530,7 +561,7 @@ is($answer->{headers}{'cred-replicas'}, '1/1', 'on the replica');
 
 
 
-=== TEST 15: a worker that is to leave waits as long, and answers
+=== TEST 16: a worker that is to leave waits as long, and answers
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -559,7 +590,7 @@ on(answer($sock), 'answered', '0/1');
 
 
 
-=== TEST 16: clients that hang up
+=== TEST 17: clients that hang up
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -590,7 +621,7 @@ ok(left(@old), 'it has left');
 
 
 
-=== TEST 17: a worker that has no time, and one that dies
+=== TEST 18: a worker that has no time, and one that dies
 --- redis: replica
 --- before
 follow('registry', 'replica');
