@@ -98,6 +98,7 @@ typedef struct {
     ngx_msec_t                  retry_max;
     ngx_msec_t                  unregistered_delay;
     ngx_http_cred_ssl_t         ssl;           /* of its environments, too */
+    ngx_cred_wait_t             wait;
 
     ngx_cred_api_conf_t         api;
 } ngx_http_cred_loc_conf_t;
@@ -121,6 +122,7 @@ typedef struct {
     ngx_str_t                   id;
     ngx_str_t                   subject;
     ngx_str_t                   operation;
+    ngx_str_t                   replicas;      /* "0/1" */
     ngx_uint_t                  environments;
     ngx_uint_t                  pending;
     ngx_uint_t                  not_deployed;
@@ -226,6 +228,10 @@ char *ngx_http_cred_ssl_conf_command(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* the directive "cred_registry_wait" */
+char *ngx_http_cred_registry_wait(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,
