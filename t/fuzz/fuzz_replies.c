@@ -29,10 +29,15 @@ typedef struct {
 } fuzz_check_t;
 
 
+static void fuzz_url(u_char *p, u_char *last);
 static void fuzz_delete(void);
+static void fuzz_wait(void);
+static void fuzz_aof(void);
+static void fuzz_deletes(ngx_cred_wait_t *wait);
 static void fuzz_deleted(void *data, ngx_cred_outcome_t *outcome);
 static void fuzz_retry(void);
-static void fuzz_registry(ngx_cred_registry_t *registry);
+static void fuzz_registry(ngx_cred_registry_t *registry,
+    ngx_cred_wait_t *wait);
 static void fuzz_gateway(void);
 static void fuzz_checked(ngx_cred_access_t *access);
 static void fuzz_redis(ngx_cred_redis_conf_t *conf);
@@ -45,9 +50,13 @@ static struct {
     void       (*handler)(void);
 } fuzz_doings[] = {
     { "delete", fuzz_delete },
+    { "wait", fuzz_wait },
+    { "aof", fuzz_aof },
     { "retry", fuzz_retry },
     { "gateway", fuzz_gateway }
 };
+
+static ngx_str_t  fuzz_server;
 
 
 int
@@ -67,6 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (i = 0; i < sizeof(fuzz_doings) / sizeof(fuzz_doings[0]); i++) {
 
         if (size && data[0] == fuzz_doings[i].name[0]) {
+            fuzz_url((u_char *) data, (u_char *) data + size);
             wire_start((u_char *) data, size);
             fuzz_doings[i].handler();
         }
@@ -77,7 +87,53 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 static void
+fuzz_url(u_char *p, u_char *last)
+{
+    u_char  *end;
+
+    ngx_str_set(&fuzz_server, "redis://127.0.0.1/1");
+
+    end = ngx_strlchr(p, last, '\n');
+    last = end ? end : last;
+
+    p = ngx_strlchr(p, last, ' ');
+
+    if (p) {
+        fuzz_server.data = p + 1;
+        fuzz_server.len = last - p - 1;
+    }
+}
+
+
+static void
 fuzz_delete(void)
+{
+    ngx_cred_wait_t  wait = { 0, 0, 0 };
+
+    fuzz_deletes(&wait);
+}
+
+
+static void
+fuzz_wait(void)
+{
+    ngx_cred_wait_t  wait = { 2, 300, 0 };
+
+    fuzz_deletes(&wait);
+}
+
+
+static void
+fuzz_aof(void)
+{
+    ngx_cred_wait_t  wait = { 1, 300, 1 };
+
+    fuzz_deletes(&wait);
+}
+
+
+static void
+fuzz_deletes(ngx_cred_wait_t *wait)
 {
     ngx_int_t             rc[FUZZ_DELETES];
     ngx_uint_t            i, called[FUZZ_DELETES];
@@ -86,7 +142,7 @@ fuzz_delete(void)
     ngx_cred_params_t     params;
     ngx_cred_registry_t   registry;
 
-    fuzz_registry(&registry);
+    fuzz_registry(&registry, wait);
 
     ngx_memzero(called, sizeof(called));
     ngx_memzero(&rules, sizeof(ngx_cred_rules_t));
@@ -150,6 +206,8 @@ fuzz_deleted(void *data, ngx_cred_outcome_t *outcome)
     fuzz_assert(outcome->rate_reset >= 0 && outcome->rate_limit >= 0
                 && outcome->rate_remaining >= 0);
 
+    fuzz_assert(outcome->replicas <= outcome->replicas_wanted);
+
     receipts = outcome->receipts;
 
     for (i = 0; i < outcome->nreceipts; i++) {
@@ -169,9 +227,10 @@ fuzz_deleted(void *data, ngx_cred_outcome_t *outcome)
 static void
 fuzz_retry(void)
 {
+    ngx_cred_wait_t      wait = { 0, 0, 0 };
     ngx_cred_registry_t  registry;
 
-    fuzz_registry(&registry);
+    fuzz_registry(&registry, &wait);
 
     fuzz_assert(ngx_cred_retry_start(&registry, (ngx_cycle_t *) ngx_cycle)
                 == NGX_OK);
@@ -182,11 +241,12 @@ fuzz_retry(void)
 
 
 static void
-fuzz_registry(ngx_cred_registry_t *registry)
+fuzz_registry(ngx_cred_registry_t *registry, ngx_cred_wait_t *wait)
 {
     ngx_memzero(registry, sizeof(ngx_cred_registry_t));
 
-    ngx_str_set(&registry->url, "redis://127.0.0.1/1");
+    registry->url = fuzz_server;
+    registry->wait = *wait;
     ngx_str_set(&registry->prefix, "{cred}");
 
     fuzz_redis(&registry->redis);
@@ -207,6 +267,7 @@ fuzz_redis(ngx_cred_redis_conf_t *conf)
     conf->connect_timeout = 250;
     conf->command_timeout = 500;
     conf->resolver_timeout = 1000;
+    conf->ssl = &wire_ssl;
 }
 
 
@@ -228,7 +289,7 @@ fuzz_gateway(void)
     zone = zone_new(MB);
     fuzz_assert(zone != NULL);
 
-    ngx_str_set(&gateway.url, "redis://127.0.0.1");
+    gateway.url = fuzz_server;
     ngx_str_set(&gateway.prefix, "{cred}");
     ngx_str_set(&gateway.name, "127.0.0.1:6379");
 

@@ -9,7 +9,7 @@
 #include <ngx_cred_redis.h>
 
 
-static void fuzz_secret(ngx_str_t *text, ngx_cred_redis_url_t *url);
+static void fuzz_secret(ngx_str_t *text, ngx_str_t *name, ngx_str_t *secret);
 static void fuzz_clean(ngx_str_t *s, const char *what);
 
 
@@ -36,7 +36,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    fuzz_secret(&text, &url);
+    fuzz_secret(&text, &url.name, &url.password);
+    fuzz_secret(&text, &url.name, &url.sentinel_password);
 
     fuzz_assert(url.name.len > 0);
 
@@ -74,33 +75,47 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 /*
- * The name has nothing of the password, if that is long enough to be told from
- * a port, and what follows it in the URL is plain and does not have it, too.
+ * The name has nothing of a secret that is once in the URL: a plain one, and too
+ * long for what is in a name and not in its URL.
  */
 
 static void
-fuzz_secret(ngx_str_t *text, ngx_cred_redis_url_t *url)
+fuzz_secret(ngx_str_t *text, ngx_str_t *name, ngx_str_t *secret)
 {
-    u_char  *p, *at, *last;
+    u_char      *p, *last;
+    ngx_uint_t   n;
 
-    last = text->data + text->len;
-    at = ngx_strlchr(text->data, last, '@');
-
-    if (at == NULL || url->password.len <= sizeof(":26379/0") - 1) {
+    if (secret->len <= sizeof(":26379/0") - 1) {
         return;
     }
 
-    for (p = at + 1; p < last; p++) {
-        if (*p <= 0x20 || *p >= 0x7f || *p == '%' || *p == '@') {
+    last = text->data + text->len;
+
+    for (p = text->data; p < last; p++) {
+        if (*p <= 0x20 || *p >= 0x7f || *p == '%') {
             return;
         }
     }
 
-    fuzz_assert(memmem(at, last - at, url->password.data, url->password.len)
-                != NULL
-                || memmem(url->name.data, url->name.len, url->password.data,
-                          url->password.len)
-                   == NULL);
+    for (p = secret->data; p < secret->data + secret->len; p++) {
+        if (*p == ':' || *p == '/' || *p == ',') {
+            return;
+        }
+    }
+
+    n = 0;
+
+    for (p = text->data; p < last; p++) {
+        if ((size_t) (last - p) >= secret->len
+            && ngx_memcmp(p, secret->data, secret->len) == 0)
+        {
+            n++;
+        }
+    }
+
+    fuzz_assert(n != 1 || memmem(name->data, name->len, secret->data,
+                                 secret->len)
+                          == NULL);
 }
 
 

@@ -61,6 +61,7 @@ static const server_script_t  server_scripts[] = {
     server_row("stream.lua", STREAM, 5, 1, "", 0, NULL, 0),
     server_row("undeploy.lua", UNDEPLOY, 6, 1, "", 3,
                   "$12\r\nnot_deployed\r\n$0\r\n\r\n", 2),
+    server_row("fence.lua", FENCE, 5, 1, "", 0, ":1\r\n", 1),
     server_row("effective.lua", EFFECTIVE, 5, 2, "", 0, ":0\r\n", 1),
     server_row("lease.lua", LEASE, 5, 4,
                   "*2\r\n$6\r\nleased\r\n$3\r\n0-0\r\n", 0, NULL, 0),
@@ -78,7 +79,9 @@ static const char  *server_commands[][2] = {
     { "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" },
     { "TIME", "*2\r\n$10\r\n1500000000\r\n$1\r\n0\r\n" },
     { "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" },
-    { "WAIT", ":0\r\n" },
+    { "SENTINEL", "*2\r\n$8\r\n10.0.0.9\r\n$4\r\n6379\r\n" },
+    { "WAIT", ":1\r\n" },
+    { "WAITAOF", "*2\r\n:1\r\n:1\r\n" },
     { "EVALSHA", "-NOSCRIPT No matching script.\r\n" }
 };
 
@@ -141,11 +144,11 @@ server_next(const char *name, size_t len)
 
 
 ngx_uint_t
-server_absent(void)
+server_refuses(const char *what)
 {
     server_part_t  *part;
 
-    part = server_next("connect", sizeof("connect") - 1);
+    part = server_next(what, ngx_strlen(what));
 
     return part && part->text.len && part->text.data[0] == '-';
 }

@@ -28,8 +28,8 @@ typedef struct {
 /* what all servers say from now on */
 void server_script(u_char *data, size_t size);
 
-/* the next one cannot be reached */
-ngx_uint_t server_absent(void);
+/* the next one refuses what is no command of Redis */
+ngx_uint_t server_refuses(const char *what);
 
 void server_hears(server_t *server, u_char *data, size_t size);
 void server_forget(server_t *server);

@@ -38,6 +38,8 @@ static ssize_t wire_send(ngx_connection_t *c, u_char *buf, size_t size);
 
 ngx_uint_t          ngx_exiting;
 
+ngx_ssl_t           wire_ssl;
+
 static ngx_queue_t  wire_connections;
 static ngx_cycle_t  wire_cycle;
 static ngx_time_t   wire_time;
@@ -71,6 +73,11 @@ void
 wire_start(u_char *data, size_t size)
 {
     ngx_memzero(&wire_cycle, sizeof(ngx_cycle_t));
+
+    if (wire_ssl.ctx == NULL) {
+        wire_ssl.ctx = SSL_CTX_new(TLS_client_method());
+        fuzz_assert(wire_ssl.ctx != NULL);
+    }
 
     wire_cycle.log = &unit_log;
     wire_cycle.connection_n = 512;
@@ -280,7 +287,7 @@ ngx_event_connect_peer(ngx_peer_connection_t *pc)
 
     pc->connection = NULL;
 
-    if (wire_down || server_absent()) {
+    if (wire_down || server_refuses("connect")) {
         ngx_set_socket_errno(ECONNREFUSED);
         return NGX_ERROR;
     }
@@ -381,4 +388,55 @@ char *
 ngx_resolver_strerror(ngx_int_t err)
 {
     return "";
+}
+
+
+ngx_int_t
+ngx_ssl_create_connection(ngx_ssl_t *ssl, ngx_connection_t *c, ngx_uint_t flags)
+{
+    c->ssl = ngx_pcalloc(c->pool, sizeof(ngx_ssl_connection_t));
+    fuzz_assert(c->ssl != NULL);
+
+    c->ssl->connection = SSL_new(ssl->ctx);
+    fuzz_assert(c->ssl->connection != NULL);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ssl_handshake(ngx_connection_t *c)
+{
+    return server_refuses("tls") ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ssl_shutdown(ngx_connection_t *c)
+{
+    SSL_free(c->ssl->connection);
+    c->ssl = NULL;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ssl_set_session(ngx_connection_t *c, ngx_ssl_session_t *session)
+{
+    return NGX_OK;
+}
+
+
+ngx_ssl_session_t *
+ngx_ssl_get_session(ngx_connection_t *c)
+{
+    return NULL;
+}
+
+
+void ngx_cdecl
+ngx_ssl_error(ngx_uint_t level, ngx_log_t *log, ngx_err_t err, char *fmt, ...)
+{
+    /* void */
 }

@@ -17,7 +17,8 @@
  * Without a byte there is no answer at all.  What the input does not answer is
  * answered as by a server where nothing is to be done, or, if nobody asks for
  * it in vain, by closing the connection.  "@connect" with "-" is a server that
- * cannot be reached.  Time passes when nothing else happens.
+ * cannot be reached, "@tls" one whose certificate is not good.  Time passes when
+ * nothing else happens.
  */
 
 
@@ -27,6 +28,10 @@
 
 #include <fuzz.h>
 #include <ngx_event.h>
+
+
+/* for all connections with TLS, of which there is nothing to be seen here */
+extern ngx_ssl_t  wire_ssl;
 
 
 /* a new ngx_cycle, in which nothing has happened yet */

@@ -48,7 +48,11 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     va_end(args);
 
     if (log->handler) {
-        (void) log->handler(log, p, last - p);
+        p = log->handler(log, p, last - p);
+    }
+
+    if (log->writer) {
+        log->writer(log, level, buf, p - buf);
     }
 }
 
