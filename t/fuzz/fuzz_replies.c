@@ -252,7 +252,7 @@ fuzz_registry(ngx_cred_registry_t *registry, ngx_cred_wait_t *wait)
     fuzz_redis(&registry->redis);
     fuzz_redis(&registry->environments);
 
-    registry->cascade_timeout = 500;
+    registry->cascade_timeout = 200;
     registry->retry_min = 1000;
     registry->retry_max = 60000;
     registry->unregistered_delay = 604800000;
