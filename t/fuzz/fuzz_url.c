@@ -75,8 +75,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 /*
- * The name has nothing of a secret that is once in the URL: a plain one, and too
- * long for what is in a name and not in its URL.
+ * The name has nothing of a secret that is once in the URL: a plain one, and
+ * too long for what is in a name and not in its URL.
  */
 
 static void

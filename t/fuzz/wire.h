@@ -15,10 +15,10 @@
  *     *5...
  *
  * Without a byte there is no answer at all.  What the input does not answer is
- * answered as by a server where nothing is to be done, or, if nobody asks for
- * it in vain, by closing the connection.  "@connect" with "-" is a server that
- * cannot be reached, "@tls" one whose certificate is not good.  Time passes when
- * nothing else happens.
+ * answered as by a server where nothing is to be done, but for delete.lua: then
+ * the connection is closed.  "@connect" with "-" is a server that cannot be
+ * reached, "@tls" one whose certificate is not good.  Time passes when nothing
+ * else happens.
  */
 
 
