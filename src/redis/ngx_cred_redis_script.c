@@ -310,6 +310,10 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
+    if (!ngx_queue_empty(&redis->moved) && ngx_queue_empty(&redis->sent)) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
     if (ngx_cred_redis_misplaced(redis, reply)
         && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
     {
