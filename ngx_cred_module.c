@@ -69,7 +69,7 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       NULL },
 
     { ngx_string("cred_registry"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_http_cred_registry,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -194,6 +194,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cred_registry_wait"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_cred_registry_wait,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("cred_alloy_version"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_cred_alloy_version,
@@ -279,6 +286,8 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      *     clcf->redis = { 0 };
      *     clcf->prefix = { 0, NULL };
      *     clcf->ssl = { 0 };
+     *     clcf->wait.time = 0;
+     *     clcf->wait.aof = 0;
      *     clcf->api.alloy_version = { 0, NULL };
      */
 
@@ -292,6 +301,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
     clcf->retry_max = NGX_CONF_UNSET_MSEC;
     clcf->unregistered_delay = NGX_CONF_UNSET_MSEC;
     ngx_http_cred_ssl_init(&clcf->ssl);
+    clcf->wait.replicas = NGX_CONF_UNSET_UINT;
     clcf->api.alloy_version_optional = NGX_CONF_UNSET;
 
     return clcf;
@@ -327,6 +337,14 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               prev->unregistered_delay, 24 * 60 * 60 * 1000);
 
     ngx_http_cred_ssl_merge(&conf->ssl, &prev->ssl);
+
+    if (conf->wait.replicas == NGX_CONF_UNSET_UINT) {
+        conf->wait = prev->wait;
+
+        if (conf->wait.replicas == NGX_CONF_UNSET_UINT) {
+            conf->wait.replicas = 0;
+        }
+    }
 
     if (conf->api.alloy_version_optional == NGX_CONF_UNSET) {
         conf->api = prev->api;

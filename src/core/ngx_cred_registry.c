@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_fence.h>
 #include <ngx_cred_undeployment.h>
 #include <ngx_cred_scripts.h>
 
@@ -135,6 +136,8 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
         return NGX_ERROR;
     }
 
+    registry->redis.key = registry->audit;
+
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
 
@@ -153,6 +156,13 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (registry->wait.replicas) {
+        registry->fence = ngx_cred_fence_create(registry, pool);
+        if (registry->fence == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;

@@ -47,11 +47,10 @@ typedef struct {
 /* what a directive says of a Redis; "url" is UNSET_PTR without it */
 
 typedef struct {
-    ngx_cred_redis_url_t       *url;
-    ngx_addr_t                 *addrs;
-    ngx_uint_t                  naddrs;
-    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
+    ngx_cred_redis_url_t       *url;           /* with known addresses */
+    ngx_http_cred_unresolved_t *unresolved;    /* a host without one */
     ngx_str_t                   password;      /* from a file */
+    ngx_str_t                   sentinel_password;
 } ngx_http_cred_redis_t;
 
 
@@ -99,6 +98,7 @@ typedef struct {
     ngx_msec_t                  retry_max;
     ngx_msec_t                  unregistered_delay;
     ngx_http_cred_ssl_t         ssl;           /* of its environments, too */
+    ngx_cred_wait_t             wait;
 
     ngx_cred_api_conf_t         api;
 } ngx_http_cred_loc_conf_t;
@@ -122,6 +122,7 @@ typedef struct {
     ngx_str_t                   id;
     ngx_str_t                   subject;
     ngx_str_t                   operation;
+    ngx_str_t                   replicas;      /* "0/1" */
     ngx_uint_t                  environments;
     ngx_uint_t                  pending;
     ngx_uint_t                  not_deployed;
@@ -176,8 +177,8 @@ ngx_table_elt_t *ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
 void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
 
 /*
- * Reads URL [password_file=PATH] of the directive at hand into "redis", whose
- * "url" is UNSET_PTR.
+ * Reads URL [password_file=PATH] [sentinel_password_file=PATH] of the directive
+ * at hand into "redis", whose "url" is UNSET_PTR.
  */
 char *ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis);
 
@@ -227,6 +228,10 @@ char *ngx_http_cred_ssl_conf_command(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* the directive "cred_registry_wait" */
+char *ngx_http_cred_registry_wait(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,

@@ -50,14 +50,18 @@ static void ngx_cred_redis_tls_forget(ngx_cred_redis_tls_t *tls);
 ngx_str_t *
 ngx_cred_redis_tls_name(ngx_cred_redis_t *redis)
 {
-    return redis->conf.ssl_name.len ? &redis->conf.ssl_name : &redis->url.host;
+    return redis->conf.ssl_name.len ? &redis->conf.ssl_name
+                                    : &redis->target.name;
 }
 
 
 void
 ngx_cred_redis_tls_start(ngx_cred_redis_t *redis)
 {
-    redis->log.action = NULL;
+    if (!redis->asking) {
+        redis->log.action = NULL;
+    }
+
     redis->state = NGX_CRED_REDIS_SECURING;
 
     if (ngx_cred_redis_tls_init(redis) != NGX_OK) {
