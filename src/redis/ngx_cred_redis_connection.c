@@ -18,6 +18,7 @@
 
 static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
 static void ngx_cred_redis_read(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n);
 static void ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err);
 static void ngx_cred_redis_timer_handler(ngx_event_t *ev);
 static u_char *ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf,
@@ -259,16 +260,11 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
                 return;
             }
 
-            if (n == 0) {
-                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
-                                    "redis closed the connection", NULL);
-
-            } else {
-                ngx_cred_redis_broken(redis, "recv() failed");
-            }
-
+            ngx_cred_redis_closed(redis, n);
             return;
         }
+
+        redis->heard = 1;
 
         if (ngx_cred_redis_codec_feed(redis->codec, ngx_cred_redis_buffer, n)
             != NGX_OK)
@@ -325,6 +321,31 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
 
 static void
+ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n)
+{
+    /* so does OpenSSL when it gets something else than TLS */
+
+    if (redis->state == NGX_CRED_REDIS_HANDSHAKE && !redis->heard
+        && !redis->url.tls && redis->url.path.len == 0)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN,
+                            n == 0 ? 0 : ngx_socket_errno,
+                            "redis closed the connection without a word, "
+                            "perhaps its port speaks TLS", NULL);
+        return;
+    }
+
+    if (n == 0) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                            "redis closed the connection", NULL);
+        return;
+    }
+
+    ngx_cred_redis_broken(redis, "recv() failed");
+}
+
+
+static void
 ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err)
 {
     ngx_str_t  detail;
@@ -337,7 +358,7 @@ ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err)
     if (redis->state == NGX_CRED_REDIS_HANDSHAKE
         && ngx_cred_redis_buffer[0] == NGX_CRED_REDIS_TLS_ALERT)
     {
-        ngx_str_set(&detail, "the port speaks TLS, \"rediss://\" does, too");
+        ngx_str_set(&detail, "an alert of TLS, which \"rediss://\" speaks");
     }
 
     ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, "invalid reply:",

@@ -146,6 +146,7 @@ struct ngx_cred_redis_s {
     unsigned                   doubtful:1;     /* was good until it got
                                                   commands, the last time */
     unsigned                   answered:1;     /* a command, since ready */
+    unsigned                   heard:1;        /* anything, since connected */
     unsigned                   busy:1;         /* within its handlers */
     ngx_msec_t                 greeted_at;
     ngx_uint_t                 refusal;        /* status of commands that are
