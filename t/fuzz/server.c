@@ -75,6 +75,7 @@ static const server_script_t  server_scripts[] = {
 static const char  *server_commands[][2] = {
     { "AUTH", "+OK\r\n" },
     { "SELECT", "+OK\r\n" },
+    { "PING", "+PONG\r\n" },
     { "EXISTS", ":0\r\n" },
     { "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" },
     { "TIME", "*2\r\n$10\r\n1500000000\r\n$1\r\n0\r\n" },
