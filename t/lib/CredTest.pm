@@ -128,6 +128,8 @@ sub before {
 
     return if defined $block->SKIP;
 
+    %CredTest::Redis::Alias = ();
+
     for my $name (keys %Redis) {
         next if List::Util::any { $_ eq $name } @Standard;
         redis_stop($name);

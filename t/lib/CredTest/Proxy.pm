@@ -103,6 +103,11 @@ sub cut  { $_[0]->tell('cut') }
 sub mend { $_[0]->tell('mend') }
 
 
+# to this Redis from now on, as an address that is moved
+
+sub lead { $_[0]->tell('lead', socket => redis_socket($_[1])) }
+
+
 # closes all connections
 
 sub hang_up { $_[0]->tell('hang_up') }
@@ -190,6 +195,9 @@ sub obey {
 
     } elsif ($what eq 'connections') {
         $answer = @Pairs;
+
+    } elsif ($what eq 'lead') {
+        $Upstream = $args->{socket};
 
     } else {
         close_pair($_) for my @all = @Pairs;
