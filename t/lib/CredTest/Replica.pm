@@ -63,21 +63,26 @@ sub in_sync {
                       && redis_info($name, 'master_port') == $port;
         $at //= redis_info($master, 'master_repl_offset');
         return redis_info($name, 'slave_repl_offset') >= $at
-               && redis($master, 'INFO', 'replication') =~ $online;
+               && redis_text($master) =~ $online;
     });
 }
 
 
+# a field of INFO; nothing from one that hangs up, as it does where sentinels
+# change its role
+
 sub redis_info {
     my ($name, $field) = @_;
-    my ($value) = scalar(redis($name, 'INFO')) =~ /^\Q$field\E:(.*?)\r?$/m;
+    my ($value) = redis_text($name) =~ /^\Q$field\E:(.*?)\r?$/m;
     return $value // '';
 }
+
+sub redis_text { eval { scalar redis($_[0], 'INFO') } // '' }
 
 
 # "master" or "slave"
 
-sub redis_role { (redis($_[0], 'ROLE'))[0] }
+sub redis_role { redis_info($_[0], 'role') }
 
 
 # Redis' own way: the master waits until the replica has everything, and is its
