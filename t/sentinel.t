@@ -8,7 +8,7 @@ use CredTest::Gateway;
 use CredTest::Replica;
 use CredTest::Sentinel;
 
-my %Sample = sample(<<'END');
+our %Sample = sample(<<'END');
 cred_connect_timeout  2s;
 cred_command_timeout  2s;
 cred_cascade_timeout  2s;
