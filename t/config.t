@@ -85,7 +85,7 @@ for my $directive (qw(cred_delete cred_registry cred_prefix cred_connect_timeout
     refused(10, 'invalid number of arguments', "$directive;");
 }
 
-refused(10, 'invalid number of arguments', "$_ 1s 2s 3s;")
+refused(10, 'invalid number of arguments', "$_ 1s 2s 3s 4s;")
     for qw(cred_registry cred_prefix cred_connect_timeout cred_command_timeout
            cred_cascade_timeout cred_retry_delay cred_alloy_version);
 
@@ -187,9 +187,9 @@ my %urls = (
     'unknown parameter' => ['redis://a?db=1', 'redis://a?x=y', 'unix:/a?x=y',
                             'redis://a?PREFIX=x'],
     'parameter without a value' => ['redis://a?prefix', 'unix:/a?db'],
-    'duplicate "prefix"' => ['redis://a?prefix=b&prefix=c'],
+    'duplicate parameter' => ['redis://a?prefix=b&prefix=c'],
     'duplicate "db"' => ['unix:/a?db=1&db=2'],
-    'empty "prefix"' => ['redis://a?prefix='],
+    'empty parameter' => ['redis://a?prefix='],
     'empty password' => ['redis://@a', 'redis://:@a'],
     'user without a password' => ['redis://secret@127.0.0.1'],
     'invalid percent-encoding' => ['redis://%', 'redis://%4', 'redis://%zz',

@@ -37,6 +37,9 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
     p = ngx_sprintf(p, "%V:gateways", &gateway->prefix);
     gateway->key.len = p - gateway->key.data;
 
+    gateway->redis.key = gateway->key;
+    gateway->subscription.key = gateway->key;
+
     gateway->subscription.channel.data = p;
     p = ngx_sprintf(p, "%V:undeployed", &gateway->prefix);
     gateway->subscription.channel.len = p - gateway->subscription.channel.data;

@@ -135,6 +135,8 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
         return NGX_ERROR;
     }
 
+    registry->redis.key = registry->audit;
+
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
 

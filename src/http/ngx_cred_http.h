@@ -42,11 +42,10 @@ typedef struct {
 /* what a directive says of a Redis; "url" is UNSET_PTR without it */
 
 typedef struct {
-    ngx_cred_redis_url_t       *url;
-    ngx_addr_t                 *addrs;
-    ngx_uint_t                  naddrs;
-    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
+    ngx_cred_redis_url_t       *url;           /* with known addresses */
+    ngx_http_cred_unresolved_t *unresolved;    /* a host without one */
     ngx_str_t                   password;      /* from a file */
+    ngx_str_t                   sentinel_password;
 } ngx_http_cred_redis_t;
 
 
@@ -146,8 +145,8 @@ ngx_table_elt_t *ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
 void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
 
 /*
- * Reads URL [password_file=PATH] of the directive at hand into "redis", whose
- * "url" is UNSET_PTR.
+ * Reads URL [password_file=PATH] [sentinel_password_file=PATH] of the directive
+ * at hand into "redis", whose "url" is UNSET_PTR.
  */
 char *ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis);
 

@@ -36,6 +36,7 @@ ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
     ngx_queue_init(&redis->greetings);
     ngx_queue_init(&redis->waiting);
     ngx_queue_init(&redis->sent);
+    ngx_queue_init(&redis->moved);
 
     redis->start.handler = ngx_cred_redis_start_handler;
     redis->start.data = redis;
@@ -92,7 +93,7 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     redis = ev->data;
 
-    if (redis->rejected || redis->regreet) {
+    if (redis->rejected || redis->regreet || !ngx_queue_empty(&redis->moved)) {
         return;
     }
 
@@ -439,5 +440,16 @@ ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
         buf = p;
     }
 
-    return ngx_snprintf(p, len, ", redis: \"%V\"", &redis->url.name);
+    p = ngx_snprintf(p, len, ", redis: \"%V\"", &redis->url.name);
+
+    if (redis->url.kind == NGX_CRED_REDIS_SERVER
+        || redis->state == NGX_CRED_REDIS_CLOSED)
+    {
+        return p;
+    }
+
+    len -= p - buf;
+
+    return ngx_snprintf(p, len, ", server: \"%V:%ui\"", &redis->target.name,
+                        (ngx_uint_t) redis->target.port);
 }
