@@ -54,12 +54,6 @@ ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
         return NGX_CONF_ERROR;
     }
 
-    if (redis->url->tls) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"rediss://\" is not supported by this version");
-        return NGX_CONF_ERROR;
-    }
-
     for (i = 2; i < cf->args->nelts; i++) {
 
         err = ngx_http_cred_redis_parameter(cf, redis, &value[i]);
@@ -264,6 +258,7 @@ ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
     return ngx_http_cred_same_string(&one->password, &two->password)
            && ngx_http_cred_same_string(&one->sentinel_password,
                                         &two->sentinel_password)
+           && ngx_http_cred_same_string(&one->ssl_digest, &two->ssl_digest)
            && one->connect_timeout == two->connect_timeout
            && one->command_timeout == two->command_timeout
            && one->resolver == two->resolver

@@ -125,6 +125,13 @@ typedef struct {
     ngx_str_t                   identity;  /* all that tells connections apart,
                                               but for "name": never logged */
 
+    /* for "rediss://"; NULL: there can be none */
+
+    ngx_ssl_t                  *ssl;
+    ngx_str_t                   ssl_name;  /* to verify, in place of the host;
+                                              or empty */
+    ngx_str_t                   ssl_digest; /* of what both are made from */
+
     /*
      * What the owner has to say to each new connection before its commands
      * leave, see ngx_cred_redis_admit(); NULL: nothing

@@ -11,6 +11,7 @@
 #include <ngx_cred_redis_connection.h>
 
 
+static void ngx_cred_redis_opened(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_test_connect(ngx_connection_t *c);
 
 
@@ -122,7 +123,7 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis)
     ngx_cred_redis_watch(redis);
 
     if (rc == NGX_OK) {
-        ngx_cred_redis_handshake(redis);
+        ngx_cred_redis_opened(redis);
     }
 }
 
@@ -136,7 +137,7 @@ ngx_cred_redis_connected(ngx_cred_redis_t *redis)
         return;
     }
 
-    ngx_cred_redis_handshake(redis);
+    ngx_cred_redis_opened(redis);
 }
 
 
@@ -159,6 +160,26 @@ ngx_cred_redis_test_connect(ngx_connection_t *c)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_cred_redis_opened(ngx_cred_redis_t *redis)
+{
+    if (redis->peer.sockaddr->sa_family != AF_UNIX
+        && ngx_tcp_nodelay(redis->peer.connection) != NGX_OK)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                            "setting TCP_NODELAY failed", NULL);
+        return;
+    }
+
+    if (redis->url.tls) {
+        ngx_cred_redis_tls_start(redis);
+        return;
+    }
+
+    ngx_cred_redis_handshake(redis);
 }
 
 

@@ -41,10 +41,14 @@
 #define NGX_CRED_REDIS_SUBSCRIBE       0x80
 
 
+typedef struct ngx_cred_redis_tls_s  ngx_cred_redis_tls_t;
+
+
 typedef enum {
     NGX_CRED_REDIS_CLOSED = 0,
     NGX_CRED_REDIS_RESOLVING,
     NGX_CRED_REDIS_CONNECTING,
+    NGX_CRED_REDIS_SECURING,         /* TLS */
     NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, ROLE, TIME ... */
     NGX_CRED_REDIS_GREETING,         /* the owner's commands only */
     NGX_CRED_REDIS_READY
@@ -90,6 +94,7 @@ struct ngx_cred_redis_s {
 
     ngx_cred_redis_state_e     state;
     ngx_peer_connection_t      peer;
+    ngx_cred_redis_tls_t      *tls;            /* NULL: there was none yet */
     ngx_cred_redis_codec_t    *codec;
     ngx_cred_redis_output_t    out;
     ngx_uint_t                 handshake;      /* replies still to come */
@@ -177,7 +182,7 @@ void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
 /* opens a connection to the address that redis->target has */
 void ngx_cred_redis_open(ngx_cred_redis_t *redis);
 
-/* the socket is connected, or failed to */
+/* the socket is connected, or failed to: on with TLS, if need be */
 void ngx_cred_redis_connected(ngx_cred_redis_t *redis);
 
 void ngx_cred_redis_start_handler(ngx_event_t *ev);
@@ -286,6 +291,25 @@ ngx_int_t ngx_cred_redis_dispatch(ngx_cred_redis_t *redis,
 /* ends a command that is in none of the queues any more */
 void ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status);
+
+
+/* ngx_cred_redis_tls.c */
+
+/* the name that a certificate has to be for; may be an IP address */
+ngx_str_t *ngx_cred_redis_tls_name(ngx_cred_redis_t *redis);
+
+/*
+ * The socket is connected, and there is an event for either while it is being
+ * secured: on with ngx_cred_redis_handshake(), if that does not fail.
+ */
+void ngx_cred_redis_tls_start(ngx_cred_redis_t *redis);
+void ngx_cred_redis_tls_handshake(ngx_cred_redis_t *redis);
+
+/* closes the connection of a URL with TLS, however far it has come */
+void ngx_cred_redis_tls_close(ngx_cred_redis_t *redis);
+
+/* reading or writing has failed; with TLS OpenSSL has the reason */
+void ngx_cred_redis_broken(ngx_cred_redis_t *redis, const char *reason);
 
 
 #endif /* _NGX_CRED_REDIS_CONNECTION_H_INCLUDED_ */

@@ -315,7 +315,14 @@ ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
     }
 
     if (redis->peer.connection) {
-        ngx_close_connection(redis->peer.connection);
+
+        if (redis->url.tls) {
+            ngx_cred_redis_tls_close(redis);
+
+        } else {
+            ngx_close_connection(redis->peer.connection);
+        }
+
         redis->peer.connection = NULL;
     }
 

@@ -47,21 +47,9 @@ static const char  *ngx_cred_redis_handshake_reasons[] = {
 void
 ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
 {
-    ngx_connection_t  *c;
-
-    c = redis->peer.connection;
-
     if (!redis->asking) {
         redis->log.action = redis->url.password.len ? "authenticating"
                                                     : "shaking hands";
-    }
-
-    if (redis->peer.sockaddr->sa_family != AF_UNIX
-        && ngx_tcp_nodelay(c) != NGX_OK)
-    {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "setting TCP_NODELAY failed", NULL);
-        return;
     }
 
     redis->codec = ngx_cred_redis_codec_create(&redis->log);

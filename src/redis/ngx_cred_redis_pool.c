@@ -258,8 +258,8 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    if (redis->url.tls) {
-        *err = "\"rediss://\" is not supported by this version";
+    if (redis->url.tls && conf->ssl == NULL) {
+        *err = "\"rediss://\" without settings for TLS";
         goto failed;
     }
 

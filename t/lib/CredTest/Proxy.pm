@@ -103,14 +103,14 @@ sub cut  { $_[0]->tell('cut') }
 sub mend { $_[0]->tell('mend') }
 
 
-# to this Redis from now on, as an address that is moved
-
-sub lead { $_[0]->tell('lead', socket => redis_socket($_[1])) }
-
-
 # closes all connections
 
 sub hang_up { $_[0]->tell('hang_up') }
+
+
+# connections that are made from now on lead to this Redis
+
+sub lead { $_[0]->tell('lead', to => redis_socket($_[1])) }
 
 
 # how many connections there are
@@ -197,7 +197,7 @@ sub obey {
         $answer = @Pairs;
 
     } elsif ($what eq 'lead') {
-        $Upstream = $args->{socket};
+        $Upstream = $args->{to};
 
     } else {
         close_pair($_) for my @all = @Pairs;
