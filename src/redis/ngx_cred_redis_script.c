@@ -310,6 +310,12 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
+    /* what was misplaced before has waited for this */
+
+    if (!ngx_queue_empty(&redis->moved) && ngx_queue_empty(&redis->sent)) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
     if (ngx_cred_redis_misplaced(redis, reply)
         && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
     {
@@ -352,6 +358,12 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
         if (own->type == NGX_CRED_REDIS_ERROR) {
             ngx_cred_redis_refused(redis, &own->str);
+
+            /* what a script says of one of its commands, after a READONLY */
+
+            if (ngx_cred_redis_misplaced(redis, own)) {
+                ngx_cred_redis_regreet(redis);
+            }
 
             command->status = NGX_CRED_REDIS_REFUSED;
             command->error = own->str;
