@@ -448,9 +448,9 @@ $ENV{TEST_NGINX_SEED} = redis_port('node-1');
 --- http_config eval
 $::Times . 'cred_registry redis-cluster://127.0.0.1:$TEST_NGINX_SEED;'
 --- config
-location ~ /a\d { cred_delete apinizer; cred_prefix {a}; }
-location ~ /b\d { cred_delete apinizer; cred_prefix {b}; }
-location ~ /c\d { cred_delete apinizer; cred_prefix {c}; }
+location ~ /a\d { cred_delete apinizer; cred_prefix "{a}"; }
+location ~ /b\d { cred_delete apinizer; cred_prefix "{b}"; }
+location ~ /c\d { cred_delete apinizer; cred_prefix "{c}"; }
 --- script
 my %owners = map { cluster_owner("{$_}") => 1 } qw(a b c);
 is(keys %owners, 3, 'in three nodes');

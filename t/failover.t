@@ -344,3 +344,29 @@ $::Times . 'cred_registry redis://127.0.0.1:$TEST_NGINX_GUARD_PORT;'
 answer_is(del(1), 'refused', failure(503));
 is(logged(qr/\[error\].* redis is down: .*registry/), 1, 'and told');
 diag(error_log_text() =~ /(redis is down: .*)/);
+
+
+
+=== TEST 10: several commands under way, of which some say that it is a replica
+--- before
+set_up();
+--- script
+credential([1 .. 3]);
+redis_kill('staging');
+is(del(1)->{headers}{'cred-pending'}, 'staging', 'one is pending, and claimed');
+
+my $rule = $::Address->hold('command', qr/EVAL/);
+ok($::Address->wait_held($rule, 1), 'a claim is on its way');
+my $sock = http_open();
+print $sock del_raw(2);
+ok($::Address->wait_held($rule, 2), 'and a delete after it');
+in_sync('two', 'one');
+hand_over('one', 'two');
+$::Address->lead('two');
+$::Address->release($rule);
+answer_is(http_parse(http_read($sock)), 'it is answered', failure(503));
+redis_start('staging');
+credential([2, 3], 'staging');
+ok(wait_for(sub { del(2)->{status} == 200 }), 'it is back');
+ok(settled(), 'settled');
+answer_is(del(3), 'and goes on', everywhere());

@@ -63,7 +63,7 @@ sub set_up_environment {
 
 # one that says what it is told to, and is told nothing by the others
 
-sub tell {
+sub name_master {
     my ($master, $server) = @_;
     redis('wrong', 'SENTINEL', 'REMOVE', $master);
     redis('wrong', 'SENTINEL', 'MONITOR', $master, redis_address($server), 1);
@@ -327,7 +327,7 @@ ok(wait_for(sub { logged(qr/redis is down: it is a replica/) > 3 }),
    'it is asked again and again');
 is(logged(qr/\[error\].* redis is down: it is a replica.*registry/), 1,
    'said once');
-tell('alone', 'one');
+name_master('alone', 'one');
 recovers(1);
 is(logged(qr/\[notice\].* redis is back, registry/), 1, 'and when it was back');
 
@@ -338,7 +338,7 @@ in_sync('two', 'one');
 sentinel_failover('main', 'two', 'one');
 hang_up('one');
 answer_is(del(2), 'the old one', failure(503));
-tell('alone', 'two');
+name_master('alone', 'two');
 recovers(2);
 answer_is(del(3), 'and goes on', everywhere());
 is(redis('two', 'EXISTS', map { "{cred}:apinizer:credential:MyProject:$_" } 1 .. 3),
@@ -406,7 +406,7 @@ set_up();
 set_up_environment();
 redis_alias('production', sub { master_of('env', 'env-two') });
 register('production', $ENV{TEST_NGINX_ENV_SENTINEL});
-key(qw(api-user other third));
+key(qw(one other));
 --- http_config
 cred_registry         $TEST_NGINX_SENTINELS;
 cred_environment      $TEST_NGINX_ENV_SENTINEL;
@@ -420,18 +420,18 @@ location = /page  { cred_access apinizer; empty_gif;
                     add_header X-Cache $cred_access_cache always; }
 --- script
 ok(leased(), 'it has a lease');
-is(seen('api-user'), '200 MISS', 'asked');
-is(seen('api-user'), '200 HIT', 'known');
-answer_is(del('api-user'), 'deleted', pending(production => undef,
+is(seen('one'), '200 MISS', 'asked');
+is(seen('one'), '200 HIT', 'known');
+answer_is(del('one'), 'deleted', pending(production => undef,
                                               staging => 'absent'));
-like(seen('api-user'), qr/^401/, 'refused');
+like(seen('one'), qr/^401/, 'refused');
 in_sync('env-two', 'env');
 
 redis_kill('env');
 ok(wait_for(sub { redis_role('env-two') eq 'master' }), 'a switch');
 ok(leased(), 'it has a lease of the other one');
 like(seen('other'), qr/^200/, 'who was there is there');
-like(seen('api-user'), qr/^401/, 'and who is gone is gone');
+like(seen('one'), qr/^401/, 'and who is gone is gone');
 wait_for(sub { del('other')->{status} == 200 });
 ok(settled(), 'deleted');
 like(seen('other'), qr/^401/, 'refused');
@@ -475,7 +475,7 @@ set_up();
 --- http_config
 cred_connect_timeout  2s;
 cred_command_timeout  2s;
-cred_prefix           {other};
+cred_prefix           "{other}";
 --- config
 location /apiops/ {
     cred_delete    apinizer;

@@ -38,7 +38,7 @@ sub sentinel {
     my $quorum = $args{quorum} // 2;
     my $down = $args{down} // 500;
 
-    my @lines = ("port $r->{port}", 'bind 127.0.0.1', "dir $r->{dir}",
+    my @lines = ("port $r->{port}", 'bind 127.0.0.1 -::1', "dir $r->{dir}",
                  "unixsocket $r->{socket}", 'unixsocketperm 777',
                  @{ $args{conf} || [] });
 
