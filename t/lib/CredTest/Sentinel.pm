@@ -129,7 +129,9 @@ sub sentinel_url {
 }
 
 
-sub sentinel_names { grep { $Redis{$_}{command} } sort keys %Redis }
+# those that sentinels() has started
+
+sub sentinel_names { grep { /^sentinel-\d+\z/ } sort keys %Redis }
 
 
 # the server that all of them that run name as the master
