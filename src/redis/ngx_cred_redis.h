@@ -259,6 +259,12 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_cred_redis_url_t *url, char **err);
 
 /*
+ * Sets url->name to what logs call the Redis: no user, no password, no control
+ * characters; NGX_ERROR if there is no memory.  Part of parsing it.
+ */
+ngx_int_t ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url);
+
+/*
  * Whether all keys with this prefix are in one slot of a cluster, because of
  * a "{tag}" in it.
  */

@@ -218,6 +218,12 @@ ngx_uint_t ngx_cred_redis_misplaced(ngx_cred_redis_t *redis,
 void ngx_cred_redis_redirect(ngx_cred_redis_t *redis);
 
 
+/* ngx_cred_redis_address.c */
+
+/* finds an address of the target, now or later, and opens a connection to it */
+void ngx_cred_redis_locate(ngx_cred_redis_t *redis);
+
+
 /* ngx_cred_redis_handshake.c */
 
 /* on with AUTH, SELECT, ROLE, TIME */
