@@ -298,7 +298,7 @@ my %locations = (
     strange => "redis-sentinel://:nonsense\@$at?sentinel_password=sen%26tinel#main",
 );
 
-join '', map {
+CORE::join '', map {
     "location ~ /$_/ { cred_delete apinizer; cred_registry $locations{$_}; }\n"
 } sort keys %locations;
 --- script
@@ -324,7 +324,7 @@ cred_command_timeout  2s;
 cred_retry_delay      100ms 200ms;
 cred_registry  redis-sentinel://127.0.0.1:$TEST_NGINX_WRONG_PORT#alone;
 --- script
-credential([1 .. 3]);
+credential([1, 2]);
 answer_is(del(1), 'a replica', failure(503)) for 1 .. 3;
 ok(wait_for(sub { logged(qr/redis is down: it is a replica/) > 3 }),
    'it is asked again and again');
@@ -333,19 +333,7 @@ is(logged(qr/\[error\].* redis is down: it is a replica.*registry/), 1,
 name_master('alone', 'one');
 recovers(1);
 is(logged(qr/\[notice\].* redis is back, registry/), 1, 'and when it was back');
-
-# it goes on naming who was the master
-
-ok(settled(), 'settled');
-in_sync('two', 'one');
-sentinel_failover('main', 'two', 'one');
-hang_up('one');
-answer_is(del(2), 'the old one', failure(503));
-name_master('alone', 'two');
-recovers(2);
-answer_is(del(3), 'and goes on', everywhere());
-is(redis('two', 'EXISTS', map { "{cred}:apinizer:credential:MyProject:$_" } 1 .. 3),
-   0, 'they are gone');
+answer_is(del(2), 'and goes on', everywhere());
 
 
 

@@ -133,6 +133,7 @@ sub before {
     for my $name (keys %Redis) {
         next if List::Util::any { $_ eq $name } @Standard;
         redis_stop($name);
+        File::Path::remove_tree($Redis{$name}{dir});
         delete $Redis{$name};
     }
 

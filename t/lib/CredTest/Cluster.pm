@@ -75,8 +75,6 @@ sub node_start {
     $Redis{$name} = { port => free_ports(0, 10000), socket => "$Dir/$name.sock",
                       dir => $dir };
 
-    unlink "$dir/nodes.conf";
-
     redis_start($name, '--cluster-enabled', 'yes',
                 '--cluster-config-file', 'nodes.conf',
                 '--cluster-node-timeout', 2000,
