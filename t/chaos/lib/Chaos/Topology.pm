@@ -18,6 +18,8 @@ my @AOF = qw(--appendonly yes --appendfsync always
 
 my $Server = $ENV{CRED_REDIS_SERVER} || 'redis-server';
 
+# of the topology, since its servers have folders of their own
+
 my $Number = 0;
 
 
@@ -129,6 +131,7 @@ sub killing {
 sub watched_by_sentinels {
     my (@names) = @_;
 
+    $Number++;
     my @ports = map { CredTest::Port::free_port() } 1 .. 3;
     my $hosts = join ',', map { "127.0.0.1:$_" } @ports;
     my @groups;
@@ -162,8 +165,8 @@ sub watched_by_sentinels {
 sub servers {
     my ($name) = @_;
 
-    my @servers = redis_start(map { Chaos::Redis->new($_, @AOF) }
-                              $name, "$name-replica");
+    my @servers = redis_start(map { Chaos::Redis->new("$name-$Number-$_", @AOF) }
+                              1, 2);
 
     $servers[1]->call('REPLICAOF', '127.0.0.1', $servers[0]{port});
     return @servers;
@@ -271,6 +274,7 @@ sub told {
 sub handed_over {
     my (@names) = @_;
 
+    $Number++;
     my $dns = CredTest::Port::free_port();
     my @groups;
 
@@ -279,7 +283,7 @@ sub handed_over {
         my @servers;
 
         for my $host ('127.0.0.1', '127.0.0.2') {
-            my $server = Chaos::Redis->new(@servers ? "$name-replica" : $name,
+            my $server = Chaos::Redis->new("$name-$Number-" . (1 + @servers),
                 @AOF, '--bind', $host, '--replica-announce-ip', $host);
 
             @$server{qw(host port)} = ($host, $port);
