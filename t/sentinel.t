@@ -147,8 +147,8 @@ sentinel_failover('main', 'one', 'two');
 recovers(3);
 ok(settled(), 'and back');
 in_sync('two', 'one');
-is(redis($_, 'EXISTS', map { "{cred}:apinizer:credential:MyProject:$_" } 1 .. 3),
-   0, "none is left in $_") for qw(one two);
+is(redis($_, 'EXISTS', map { "{cred}:apinizer:credential:MyProject:$_" }
+         1 .. 3), 0, "none is left in $_") for qw(one two);
 
 
 
@@ -212,11 +212,13 @@ $ENV{TEST_NGINX_SILENT} = fake(replies => { SENTINEL => undef, PING => undef,
                                             AUTH => undef });
 --- http_config eval
 'cred_registry redis-sentinel://127.0.0.1:1,127.0.0.1:$TEST_NGINX_SILENT,'
-. '127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT,127.0.0.1:$TEST_NGINX_SENTINEL_2_PORT#main;'
+. '127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT,'
+. '127.0.0.1:$TEST_NGINX_SENTINEL_2_PORT#main;'
 . "\ncred_connect_timeout 5s;\ncred_command_timeout 5s;"
 --- script
 my $asked = sub {
-    return scalar grep { $_ eq '(connected)' } fake_log($ENV{TEST_NGINX_SILENT});
+    return scalar grep { $_ eq '(connected)' }
+                  fake_log($ENV{TEST_NGINX_SILENT});
 };
 
 credential([1 .. 9]);
@@ -245,10 +247,14 @@ is(logged(qr/redis is down: .*timed out/), 0, 'nothing took too long');
 --- before
 set_up();
 --- config
-location ~ /other { cred_delete apinizer;
-                    cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT#other; }
-location ~ /none  { cred_delete apinizer;
-                    cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_PRODUCTION_PORT#main; }
+location ~ /other {
+    cred_delete    apinizer;
+    cred_registry  redis-sentinel://127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT#other;
+}
+location ~ /none {
+    cred_delete    apinizer;
+    cred_registry  redis-sentinel://127.0.0.1:$TEST_NGINX_PRODUCTION_PORT#main;
+}
 location /apiops/ { cred_delete apinizer; }
 --- script
 credential([qw(one)]);
@@ -282,20 +288,23 @@ print $out "mas:ter\n";
 cred_connect_timeout  2s;
 cred_command_timeout  2s;
 --- config eval
-my $at = '127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT,127.0.0.1:$TEST_NGINX_SENTINEL_2_PORT';
+my $at = '127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT,'
+         . '127.0.0.1:$TEST_NGINX_SENTINEL_2_PORT';
 my $file = 'password_file=$TEST_NGINX_DIR';
+my $scheme = 'redis-sentinel://';
+my $own = 'sentinel_password';
 
 my %locations = (
-    url     => "redis-sentinel://:mas%3Ater\@$at?sentinel_password=sen%26tinel#main",
-    files   => "redis-sentinel://$at#main $file/master.password"
+    url     => "$scheme:mas%3Ater\@$at?$own=sen%26tinel#main",
+    files   => "$scheme$at#main $file/master.password"
                . " sentinel_$file/sentinel.password",
-    both    => "redis-sentinel://:mas%3Ater\@$at/0#main"
+    both    => "$scheme:mas%3Ater\@$at/0#main"
                . " sentinel_$file/sentinel.password",
-    user    => "redis-sentinel://cred:user\@$at"
-               . '?prefix=%7Bcred%7D&sentinel_password=sen%26tinel#main',
-    none    => "redis-sentinel://:mas%3Ater\@$at#main",
-    wrong   => "redis-sentinel://:mas%3Ater\@$at?sentinel_password=nonsense#main",
-    strange => "redis-sentinel://:nonsense\@$at?sentinel_password=sen%26tinel#main",
+    user    => "${scheme}cred:user\@$at?prefix=%7Bcred%7D&"
+               . "$own=sen%26tinel#main",
+    none    => "$scheme:mas%3Ater\@$at#main",
+    wrong   => "$scheme:mas%3Ater\@$at?$own=nonsense#main",
+    strange => "$scheme:nonsense\@$at?$own=sen%26tinel#main",
 );
 
 CORE::join '', map {
@@ -317,7 +326,8 @@ answer_is(del($_), "$_, again", failure(400, $_)) for @good;
 === TEST 8: who names a replica is not believed, until he names the master
 --- before
 set_up();
-sentinel('wrong', masters => { alone => 'two' }, quorum => 1, down => 3_600_000);
+sentinel('wrong', masters => { alone => 'two' }, quorum => 1,
+         down => 3_600_000);
 --- http_config
 cred_connect_timeout  2s;
 cred_command_timeout  2s;
@@ -341,11 +351,9 @@ answer_is(del(2), 'and goes on', everywhere());
 --- before
 set_up();
 sentinel('wrong', masters => { main => 'two' }, quorum => 1, down => 3_600_000);
---- http_config
-cred_registry         redis-sentinel://127.0.0.1:$TEST_NGINX_WRONG_PORT,127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT#main;
-cred_connect_timeout  2s;
-cred_command_timeout  2s;
-cred_retry_delay      100ms 200ms;
+--- http_config eval
+$::Times . 'cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_WRONG_PORT,'
+         . '127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT#main;'
 --- script
 credential([1 .. 3]);
 recovers($_) for 1 .. 3;
@@ -367,8 +375,8 @@ my $left = sub {
 };
 
 credential(\@ids, 'registry', 'env');
-redis('env', 'HSET', "{stage}:apinizer:credential:MyProject:$_", 'owner', 'alice')
-    for @ids;
+redis('env', 'HSET', "{stage}:apinizer:credential:MyProject:$_", 'owner',
+      'alice') for @ids;
 answer_is(del(1), 'both', everywhere());
 ok(settled(), 'settled');
 in_sync('env-two', 'env');
@@ -438,19 +446,32 @@ sentinel('named', masters => { main => ['localhost', redis_port('one')] },
                                'sentinel announce-hostnames yes']);
 $ENV{TEST_NGINX_DNS} = dns('sentinel.test' => '127.0.0.1',
                            'localhost' => '127.0.0.1');
+my $port = redis_port('sentinel-1');
+$ENV{TEST_NGINX_HOSTS} = 'redis-sentinel://sentinel.test:1,'
+                         . "sentinel.test:$port#main";
+$ENV{TEST_NGINX_SPELT} = "REDIS-SENTINEL://127.0.0.1:$port/0"
+                         . '?prefix=%7Bcred%7D#m%61in';
 --- http_config
 cred_connect_timeout  2s;
 cred_command_timeout  2s;
 resolver              127.0.0.1:$TEST_NGINX_DNS ipv6=off;
 --- config
-location ~ /six   { cred_delete apinizer;
-                    cred_registry redis-sentinel://[::1]:$TEST_NGINX_SENTINEL_1_PORT#main; }
-location ~ /name  { cred_delete apinizer;
-                    cred_registry redis-sentinel://sentinel.test:1,sentinel.test:$TEST_NGINX_SENTINEL_1_PORT#main; }
-location ~ /host  { cred_delete apinizer;
-                    cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_NAMED_PORT#main; }
-location ~ /upper { cred_delete apinizer;
-                    cred_registry REDIS-SENTINEL://127.0.0.1:$TEST_NGINX_SENTINEL_1_PORT/0?prefix=%7Bcred%7D#m%61in; }
+location ~ /six {
+    cred_delete    apinizer;
+    cred_registry  redis-sentinel://[::1]:$TEST_NGINX_SENTINEL_1_PORT#main;
+}
+location ~ /name {
+    cred_delete    apinizer;
+    cred_registry  $TEST_NGINX_HOSTS;
+}
+location ~ /host {
+    cred_delete    apinizer;
+    cred_registry  redis-sentinel://127.0.0.1:$TEST_NGINX_NAMED_PORT#main;
+}
+location ~ /upper {
+    cred_delete    apinizer;
+    cred_registry  $TEST_NGINX_SPELT;
+}
 --- script
 my ($address) = redis('named', 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main');
 is($address, 'localhost', 'it names a name');
@@ -506,7 +527,8 @@ my @nonsense = (
     'redis-sentinel://127.0.0.1#a b', 'redis-sentinel://127.0.0.1#%zz',
     'redis://127.0.0.1#main', 'redis://127.0.0.1?sentinel_password=x',
     'redis://127.0.0.1,127.0.0.2', 'redis-sentinel://' . '127.0.0.1,' x 400
-    . '127.0.0.1#main', 'redis-sentinel:///0#main', 'redis-sentinels://127.0.0.1#m',
+    . '127.0.0.1#main', 'redis-sentinel:///0#main',
+    'redis-sentinels://127.0.0.1#main',
 );
 
 my ($worker) = nginx_workers();

@@ -61,7 +61,8 @@ sub cluster {
             or die "$replicas[$n] is not in sync";
     }
 
-    cluster_agree() or die 'no cluster: ' . redis($Nodes[0], 'CLUSTER', 'NODES');
+    cluster_agree()
+        or die "no cluster:\n" . redis($Nodes[0], 'CLUSTER', 'NODES');
 }
 
 
@@ -131,8 +132,8 @@ sub cluster_slot {
 }
 
 
-# Which of those that run has the slot of a key.  Two may think so while it moves
-# on; then it is the one whose epoch is higher
+# Which of those that run has the slot of a key.  Two may think so for a while;
+# then it is the one whose epoch is higher
 
 sub cluster_owner {
     my ($key) = @_;
@@ -141,7 +142,8 @@ sub cluster_owner {
     my ($owner, $highest);
 
     for my $name (cluster_nodes()) {
-        my ($own) = grep { $_->{flags} =~ /myself/ } values %{ node_view($name) };
+        my ($own) = grep { $_->{flags} =~ /myself/ }
+                    values %{ node_view($name) };
 
         next unless $own->{flags} =~ /master/ && has_slot($own, $slot)
                     && (!defined $owner || $own->{epoch} > $highest);
@@ -209,7 +211,8 @@ sub cluster_failover {
     my ($replica) = @_;
 
     wait_for(sub {
-        redis($replica, 'CLUSTER', 'FAILOVER') if redis_role($replica) eq 'slave';
+        redis($replica, 'CLUSTER', 'FAILOVER')
+            if redis_role($replica) eq 'slave';
         return wait_for(sub { redis_role($replica) eq 'master' }, 5);
     }) or die "$replica does not take over";
 

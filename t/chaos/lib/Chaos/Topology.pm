@@ -165,8 +165,9 @@ sub watched_by_sentinels {
 sub servers {
     my ($name) = @_;
 
-    my @servers = redis_start(map { Chaos::Redis->new("$name-$Number-$_", @AOF) }
-                              1, 2);
+    my @servers = redis_start(map {
+        Chaos::Redis->new("$name-$Number-$_", @AOF);
+    } 1, 2);
 
     $servers[1]->call('REPLICAOF', '127.0.0.1', $servers[0]{port});
     return @servers;
