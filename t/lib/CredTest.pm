@@ -128,9 +128,12 @@ sub before {
 
     return if defined $block->SKIP;
 
+    %CredTest::Redis::Alias = ();
+
     for my $name (keys %Redis) {
         next if List::Util::any { $_ eq $name } @Standard;
         redis_stop($name);
+        File::Path::remove_tree($Redis{$name}{dir});
         delete $Redis{$name};
     }
 
