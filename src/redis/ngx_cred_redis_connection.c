@@ -12,7 +12,8 @@
 
 
 #define NGX_CRED_REDIS_BUFFER_SIZE  65536
-#define NGX_CRED_REDIS_READS        16     /* of one buffer, per event */
+#define NGX_CRED_REDIS_READS        16     /* of one buffer, per event ... */
+#define NGX_CRED_REDIS_REPLIES      1024   /* ... and no other after so many */
 
 
 static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
@@ -223,13 +224,17 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
     ssize_t                  n;
     ngx_int_t                rc;
     ngx_str_t                detail;
-    ngx_uint_t               i;
+    ngx_uint_t               i, nreplies;
     ngx_connection_t        *c;
     ngx_cred_redis_reply_t  *reply;
 
     c = redis->peer.connection;
+    nreplies = 0;
 
-    for (i = 0; i < NGX_CRED_REDIS_READS; i++) {
+    for (i = 0;
+         i < NGX_CRED_REDIS_READS && nreplies < NGX_CRED_REDIS_REPLIES;
+         i++)
+    {
 
         n = c->recv(c, ngx_cred_redis_buffer, NGX_CRED_REDIS_BUFFER_SIZE);
 
@@ -276,6 +281,8 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
                                     "invalid reply:", &detail);
                 return;
             }
+
+            nreplies++;
 
             if (redis->state == NGX_CRED_REDIS_HANDSHAKE) {
 
