@@ -22,6 +22,8 @@
 
 static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis,
     ngx_queue_t *waiting);
+static ngx_str_t *ngx_cred_redis_head(ngx_cred_redis_command_t *command,
+    ngx_str_t *arg);
 static void ngx_cred_redis_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_redis_same_call(ngx_cred_redis_command_t *first,
@@ -33,6 +35,8 @@ static ngx_uint_t ngx_cred_redis_common(ngx_cred_redis_script_t *script,
 static ngx_cred_redis_reply_t *ngx_cred_redis_own(
     ngx_cred_redis_script_t *script, ngx_cred_redis_reply_t *reply,
     ngx_uint_t n, ngx_cred_redis_reply_t *slice);
+static ngx_int_t ngx_cred_redis_misplace(ngx_cred_redis_t *redis,
+    ngx_queue_t *call, ngx_uint_t n, ngx_str_t *error);
 static void ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call,
     ngx_uint_t n);
 static void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
@@ -88,6 +92,7 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
     /* Redis has something to do while the rest of this turn goes on */
 
     if (redis->nwaiting >= NGX_CRED_REDIS_FULL && !redis->regreet
+        && ngx_queue_empty(&redis->moved)
         && ngx_cred_redis_encode(redis) == NGX_OK)
     {
         (void) ngx_cred_redis_send(redis);
@@ -127,41 +132,21 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis, ngx_queue_t *waiting)
     ngx_str_t                 *arg, *last;
     ngx_uint_t                 i, n;
     ngx_queue_t               *q;
-    ngx_cred_redis_script_t   *script;
     ngx_cred_redis_command_t  *first, *command;
 
     static ngx_str_t  args[NGX_CRED_REDIS_ARGS];
 
     q = ngx_queue_head(waiting);
     first = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
-    script = first->script;
 
     ngx_cred_redis_prepare(redis, first);
 
-    arg = args;
+    arg = ngx_cred_redis_head(first, args);
     last = args + NGX_CRED_REDIS_ARGS;
-
-    if (first->eval) {
-        ngx_str_set(arg, "EVAL");
-        arg++;
-        *arg++ = script->text;
-
-    } else {
-        ngx_str_set(arg, "EVALSHA");
-        arg++;
-        *arg++ = script->sha;
-    }
-
-    ngx_str_set(arg, "1");
-    arg++;
-
-    for (i = 0; i < script->nshared; i++) {
-        *arg++ = first->shared[i];
-    }
 
     size = 0;
 
-    for (n = 0; n < script->most && q != ngx_queue_sentinel(waiting);
+    for (n = 0; n < first->script->most && q != ngx_queue_sentinel(waiting);
          n++, q = ngx_queue_next(q))
     {
         command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
@@ -210,6 +195,43 @@ ngx_cred_redis_encode_call(ngx_cred_redis_t *redis, ngx_queue_t *waiting)
     ngx_cred_redis_take(&redis->sent, waiting, n);
 
     return NGX_OK;
+}
+
+
+/* what a call begins with; returns where its arguments go on */
+
+static ngx_str_t *
+ngx_cred_redis_head(ngx_cred_redis_command_t *command, ngx_str_t *arg)
+{
+    ngx_uint_t                i;
+    ngx_cred_redis_script_t  *script;
+
+    script = command->script;
+
+    if (script->text.len == 0) {
+        *arg++ = script->name;
+        return arg;
+    }
+
+    if (command->eval) {
+        ngx_str_set(arg, "EVAL");
+        arg++;
+        *arg++ = script->text;
+
+    } else {
+        ngx_str_set(arg, "EVALSHA");
+        arg++;
+        *arg++ = script->sha;
+    }
+
+    ngx_str_set(arg, "1");
+    arg++;
+
+    for (i = 0; i < script->nshared; i++) {
+        *arg++ = command->shared[i];
+    }
+
+    return arg;
 }
 
 
@@ -288,9 +310,19 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
-    if (!redis->answered && redis->state == NGX_CRED_REDIS_READY) {
-        redis->answered = 1;
-        ngx_cred_redis_back(redis);
+    if (ngx_cred_redis_misplaced(redis, reply)
+        && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    if (redis->state == NGX_CRED_REDIS_READY) {
+        redis->redirects = 0;
+
+        if (!redis->answered) {
+            redis->answered = 1;
+            ngx_cred_redis_back(redis);
+        }
     }
 
     if (reply->type == NGX_CRED_REDIS_ERROR && !first->eval
@@ -375,6 +407,60 @@ ngx_cred_redis_own(ngx_cred_redis_script_t *script,
     slice->elts = elts;
 
     return slice;
+}
+
+
+/*
+ * Another server is to execute it: once all that was sent has been answered, or
+ * after this greeting.  NGX_DECLINED if that has led nowhere.
+ */
+
+static ngx_int_t
+ngx_cred_redis_misplace(ngx_cred_redis_t *redis, ngx_queue_t *call,
+    ngx_uint_t n, ngx_str_t *error)
+{
+    ngx_queue_t               *q;
+    ngx_cred_redis_command_t  *command;
+
+    if (redis->state == NGX_CRED_REDIS_GREETING) {
+
+        if (redis->redirects++ == NGX_CRED_REDIS_REDIRECTS) {
+            return NGX_DECLINED;
+        }
+
+        redis->nwaiting += n;
+        ngx_queue_add(&redis->greetings, call);
+
+        ngx_cred_redis_regreet(redis);
+
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, &redis->log, 0,
+                  "another redis is to be asked: %V", error);
+
+    redis->error_len = ngx_cred_redis_printable(redis->error,
+                                                redis->error
+                                                + NGX_CRED_REDIS_ERROR_LEN,
+                                                error)
+                       - redis->error;
+
+    for (q = ngx_queue_head(call);
+         q != ngx_queue_sentinel(call);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        command->eval = 0;
+    }
+
+    redis->nwaiting += n;
+    ngx_queue_add(&redis->moved, call);
+
+    if (ngx_queue_empty(&redis->sent)) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -465,6 +551,7 @@ ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status)
 {
     command->status = status;
+    command->redis = redis;
     command->whole = NULL;
     command->error.data = redis->error;
     command->error.len = redis->error_len;

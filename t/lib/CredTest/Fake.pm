@@ -58,7 +58,7 @@ sub fake_serve {
             AUTH   => "+OK\r\n",
             SELECT => "+OK\r\n",
             EXISTS => ":0\r\n",
-            ROLE   => "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n",
+            ROLE   => resp_role(),
             PING   => "+PONG\r\n",
             TIME   => sub { resp(Time::HiRes::gettimeofday()) },
             STREAM => "*4\r\n:1\r\n\$3\r\n0-0\r\n\$0\r\n\r\n\$1\r\n0\r\n",
@@ -135,6 +135,9 @@ sub fake_answer {
 
     return 1;
 }
+
+
+sub resp_role { return "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n" }
 
 
 sub fake_send {
