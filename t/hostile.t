@@ -424,3 +424,91 @@ for (1 .. 3) {
 }
 
 survives($before, { map { $_ => $::Ports{$_} } keys %::Never });
+
+
+
+=== TEST 12: a registry, to ROLE
+--- before
+registries('ROLE', '', 0, %$::Broken, %$::Wrong);
+--- http_config eval: main::timeouts()
+--- config eval: main::config()
+--- script
+my $before = start();
+my %got = answers(sort keys %::Ports);
+answer_is($got{$_}, $_, failure(503)) for sort keys %got;
+survives($before, \%::Ports);
+
+
+
+=== TEST 13: a registry in a cluster, to EXISTS
+--- before
+# its keys begin with its port
+
+my $moved = sub { "-MOVED 1 $_[0]\r\n" };
+
+my %never = (
+    (map { $_ => $::Broken->{$_} } grep { $_ ne 'error-ask' } keys %$::Broken),
+    'moved-nowhere'  => $moved->(''),
+    'moved-for-ever' => sub { $moved->(':' . $_[1] =~ s/\D//gr) },
+    'moved-to-name'  => sub { $moved->('127.0.0.1:' . $_[1] =~ s/\D//gr) },
+    'moved-here'     => "-MOVED\r\n",
+    'moved-port-0'   => $moved->('127.0.0.1:0'),
+    'moved-port-of-6' => $moved->('127.0.0.1:123456'),
+    'moved-port-of-20' => $moved->('127.0.0.1:' . '9' x 20),
+    'moved-port-below' => $moved->('127.0.0.1:-1'),
+    'moved-unknown'  => $moved->('?:6379'),
+    'moved-lines'    => $moved->("a\nb:1"),
+    'moved-far'      => $moved->('x' x 60000 . ':1'),
+    'moved-colons'   => $moved->(':' x 1000),
+);
+
+our %Ever = (%$::Wrong, 'error-ask' => $::Broken->{'error-ask'});
+
+peers('EXISTS', %never, %Ever);
+
+locations(map { $_ => "location ~ /$_/ { cred_delete apinizer; cred_registry"
+                . " redis-cluster://127.0.0.1:$::Ports{$_}?prefix=%7B$::Ports{$_}%7D; }" }
+          keys %::Ports);
+--- http_config eval: main::timeouts()
+--- config eval: main::config()
+--- script
+my $before = start();
+my @never = grep { !exists $::Ever{$_} } sort keys %::Ports;
+my %got = answers(@never);
+answer_is($got{$_}, $_, failure(503)) for sort keys %got;
+answer_is(answered($_), $_, deleted()) for sort keys %::Ever;
+survives($before, { map { $_ => $::Ports{$_} } @never });
+
+
+
+=== TEST 14: a sentinel
+--- before
+my %named = (
+    'port-0'     => bytes(['127.0.0.1', \'0']),
+    'port-of-6'  => bytes(['127.0.0.1', '123456']),
+    'port-of-20' => bytes(['127.0.0.1', '9' x 20]),
+    'port-below' => bytes(['127.0.0.1', \'-1']),
+    'port-blank' => bytes(['127.0.0.1', '']),
+    'port-number' => bytes(['127.0.0.1', ':1']),
+    'host-blank' => bytes(['', '1']),
+    'host-nil'   => bytes([undef, '1']),
+    'host-long'  => bytes(['x' x 500000, '1']),
+    'host-lines' => bytes(["a\r\nb", '1']),
+    'host-bytes' => bytes(["\0\xff", '1']),
+    'host-array' => bytes([['127.0.0.1'], '1']),
+    'one'        => bytes(['127.0.0.1']),
+    'three'      => bytes(['127.0.0.1', '1', '1']),
+    'nowhere'    => bytes(['127.0.0.1', '1']),
+);
+
+peers('SENTINEL', %$::Broken, %$::Wrong, %named);
+
+locations(map { $_ => "location ~ /$_/ { cred_delete apinizer; cred_registry"
+                . " redis-sentinel://127.0.0.1:$::Ports{$_}#master; }" } keys %::Ports);
+--- http_config eval: main::timeouts()
+--- config eval: main::config()
+--- script
+my $before = start();
+my %got = answers(sort keys %::Ports);
+answer_is($got{$_}, $_, failure(503)) for sort keys %got;
+survives($before, \%::Ports);
