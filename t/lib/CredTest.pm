@@ -193,7 +193,9 @@ sub after {
     print STDERR slurp("$Dir/stderr.log") unless defined $block->must_die;
 
     my @faults = (faults([ new_log_lines() ], @allowed),
-                  reports(slurp("$Dir/stderr.log"), error_log_text()));
+                  reports(slurp("$Dir/stderr.log"), error_log_text(),
+                          map { slurp($_) } glob "$Dir/valgrind.*"));
+    unlink grep { -s } glob "$Dir/valgrind.*";
     ok(!@faults, "$name - nothing alarming in the error log")
         or diag(join "\n", @faults);
 }
@@ -260,7 +262,8 @@ sub faults {
 
 
 sub reports {
-    my $report = qr/^.*(?:runtime error:|ERROR: \w+Sanitizer)(?:.*\n?){0,40}/m;
+    my $report = qr/^.*(?:runtime error:|ERROR: \w+Sanitizer
+                          |==\d+==\ (?!Warning:)\S)(?:.*\n?){0,40}/mx;
     return map { /($report)/ ? $1 : () } @_;
 }
 
@@ -295,7 +298,8 @@ All of Test::Nginx::Socket, and:
                             would fail the block otherwise
 
 Each block starts with clean servers and ends with two tests: nginx leaves when
-it is told to, and its error log has no alert, crash or sanitizer report.
+it is told to, and its error log has no alert or crash, nor is there a report of
+a sanitizer or of valgrind.
 
 The configuration may name $TEST_NGINX_REGISTRY (a URL of the unix socket),
 $TEST_NGINX_REGISTRY_TCP, $TEST_NGINX_REGISTRY_PORT, the same for the others,

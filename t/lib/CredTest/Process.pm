@@ -22,8 +22,8 @@ our ($Dir, %Child);
 our $Patience = $ENV{CRED_PATIENCE} || 30;
 
 our @EXPORT = qw(
-    $Dir %Child spawn reap reap_all dns free_port read_line read_bytes slurp
-    temp_dir wait_for
+    $Dir %Child spawn reap reap_all dns events free_port read_line read_bytes
+    slurp temp_dir wait_for
 );
 
 
@@ -96,6 +96,18 @@ sub dns {
         or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");
 
     return $port;
+}
+
+
+# the block of a configuration, with the method that Test::Nginx is told to use
+
+sub events {
+    my ($connections) = @_;
+
+    my $type = $ENV{TEST_NGINX_EVENT_TYPE};
+    my $use = $type ? "use $type; " : '';
+
+    return "events { ${use}worker_connections $connections; }";
 }
 
 
