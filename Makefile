@@ -8,7 +8,8 @@ NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
 
-VALGRIND  = t/apis.t t/access.t t/calls.t t/resume.t
+VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
+            access-cache.t access-keys.t)
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure

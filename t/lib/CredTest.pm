@@ -262,8 +262,8 @@ sub faults {
 
 
 sub reports {
-    my $report = qr/^.*(?:runtime error:|ERROR: \w+Sanitizer
-                          |==\d+==\ (?!Warning:)\S)(?:.*\n?){0,40}/mx;
+    my $begin = qr/runtime error:|ERROR: \w+Sanitizer|==\d+== (?!Warning:)\S/;
+    my $report = qr/^.*$begin(?:.*\n?){0,40}/m;
     return map { /($report)/ ? $1 : () } @_;
 }
 
