@@ -419,7 +419,7 @@ our %Good = (
     good  => bytes(\@good),
     rated => bytes($with->(rate => '3 2 60')),
     zero  => bytes($with->(rate => '0 0 0')),
-    large => bytes($with->(rate => '9223372036854775807 ' x 2 . '1')),
+    large => bytes($with->(rate => (LARGEST . ' ') x 2 . '1')),
     nil   => bytes($with->(subject => undef, scope => undef)),
     more  => bytes([@good, 'staging', [], ':1']),
     far   => bytes([ @good[0 .. 4], ':11', @good[6, 7], (':0') x 3, @cascade ]),

@@ -7,6 +7,7 @@ use warnings;
 
 use parent 'Exporter';
 
+use Config ();
 use CredTest::Process;
 use CredTest::Redis;
 use IO::Select ();
@@ -14,8 +15,13 @@ use IO::Socket::INET ();
 use Time::HiRes ();
 
 our @EXPORT = qw(
-    fake fake_log fake_command
+    fake fake_log fake_command LARGEST
 );
+
+# number that nginx reads from a string here
+
+use constant LARGEST => $Config::Config{ptrsize} == 8 ? '9223372036854775807'
+                                                      : '2147483647';
 
 
 sub fake {
