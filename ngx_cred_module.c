@@ -35,6 +35,20 @@ static ngx_conf_num_bounds_t  ngx_http_cred_timeout_bounds = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_http_cred_ssl_depth_bounds = {
+    ngx_conf_check_num_bounds, 0, 100
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_cred_ssl_protocols[] = {
+    { ngx_string("TLSv1"), NGX_SSL_TLSv1 },
+    { ngx_string("TLSv1.1"), NGX_SSL_TLSv1_1 },
+    { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
+    { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_post_t  ngx_http_cred_prefix_post = { ngx_http_cred_prefix };
 
 
@@ -55,7 +69,7 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       NULL },
 
     { ngx_string("cred_registry"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_http_cred_registry,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -101,6 +115,90 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_cred_loc_conf_t, unregistered_delay),
+      NULL },
+
+    { ngx_string("cred_ssl_verify"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_http_cred_ssl_verify,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.verify),
+      NULL },
+
+    { ngx_string("cred_ssl_verify_depth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.verify_depth),
+      &ngx_http_cred_ssl_depth_bounds },
+
+    { ngx_string("cred_ssl_trusted_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.trusted),
+      NULL },
+
+    { ngx_string("cred_ssl_crl"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.crl),
+      NULL },
+
+    { ngx_string("cred_ssl_name"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_name,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.name),
+      NULL },
+
+    { ngx_string("cred_ssl_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.certificate),
+      NULL },
+
+    { ngx_string("cred_ssl_certificate_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.key),
+      NULL },
+
+    { ngx_string("cred_ssl_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_password_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.password_file),
+      NULL },
+
+    { ngx_string("cred_ssl_protocols"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_conf_set_bitmask_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.protocols),
+      &ngx_http_cred_ssl_protocols },
+
+    { ngx_string("cred_ssl_ciphers"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_cred_ssl_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, ssl.ciphers),
+      NULL },
+
+    { ngx_string("cred_ssl_conf_command"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_cred_ssl_conf_command,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cred_registry_wait"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_cred_registry_wait,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("cred_alloy_version"),
@@ -157,7 +255,10 @@ ngx_http_cred_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&cmcf->registries, cf->pool, 1,
                        sizeof(ngx_cred_registry_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&cmcf->contexts, cf->pool, 1,
+                          sizeof(ngx_http_cred_ssl_context_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -184,6 +285,9 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
      *     clcf->registry = NULL;
      *     clcf->redis = { 0 };
      *     clcf->prefix = { 0, NULL };
+     *     clcf->ssl = { 0 };
+     *     clcf->wait.time = 0;
+     *     clcf->wait.aof = 0;
      *     clcf->api.alloy_version = { 0, NULL };
      */
 
@@ -196,6 +300,8 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
     clcf->retry_min = NGX_CONF_UNSET_MSEC;
     clcf->retry_max = NGX_CONF_UNSET_MSEC;
     clcf->unregistered_delay = NGX_CONF_UNSET_MSEC;
+    ngx_http_cred_ssl_init(&clcf->ssl);
+    clcf->wait.replicas = NGX_CONF_UNSET_UINT;
     clcf->api.alloy_version_optional = NGX_CONF_UNSET;
 
     return clcf;
@@ -229,6 +335,16 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->retry_max, prev->retry_max, 60000);
     ngx_conf_merge_msec_value(conf->unregistered_delay,
                               prev->unregistered_delay, 24 * 60 * 60 * 1000);
+
+    ngx_http_cred_ssl_merge(&conf->ssl, &prev->ssl);
+
+    if (conf->wait.replicas == NGX_CONF_UNSET_UINT) {
+        conf->wait = prev->wait;
+
+        if (conf->wait.replicas == NGX_CONF_UNSET_UINT) {
+            conf->wait.replicas = 0;
+        }
+    }
 
     if (conf->api.alloy_version_optional == NGX_CONF_UNSET) {
         conf->api = prev->api;

@@ -77,7 +77,7 @@ my $e = 'cred_environment redis://127.0.0.1;';
 refused(10, 'invalid number of arguments', "$_;")
     for qw(cred_environment cred_access cred_access_zone cred_access_lease
            cred_access_valid);
-refused(10, 'invalid number of arguments', "$_ 1s 2s 3s;")
+refused(10, 'invalid number of arguments', "$_ 1s 2s 3s 4s;")
     for qw(cred_environment cred_access_zone cred_access_lease
            cred_access_valid);
 refused(10, 'invalid number of arguments', 'cred_access_zone name;');

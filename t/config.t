@@ -80,12 +80,12 @@ my $r = 'cred_registry redis://127.0.0.1;';
 
 for my $directive (qw(cred_delete cred_registry cred_prefix cred_connect_timeout
                       cred_command_timeout cred_cascade_timeout cred_retry_delay
-                      cred_alloy_version))
+                      cred_alloy_version cred_registry_wait))
 {
     refused(10, 'invalid number of arguments', "$directive;");
 }
 
-refused(10, 'invalid number of arguments', "$_ 1s 2s 3s;")
+refused(10, 'invalid number of arguments', "$_ 1s 2s 3s 4s;")
     for qw(cred_registry cred_prefix cred_connect_timeout cred_command_timeout
            cred_cascade_timeout cred_retry_delay cred_alloy_version);
 
@@ -117,6 +117,21 @@ refused(10, '"cred_retry_delay" directive has an invalid longest delay',
 refused(10, '"cred_retry_delay" directive is duplicate',
         'cred_retry_delay 1s; cred_retry_delay 1s;');
 accepted("cred_retry_delay $_;") for '1s', '1s 1s', '100ms 2h', '2m';
+
+refused(10, 'invalid number of arguments', 'cred_registry_wait 1 1s aof 1;');
+refused(10, '"cred_registry_wait" directive has no time', "cred_registry_wait $_;")
+    for 1, 'on';
+refused(10, '"cred_registry_wait" directive has an invalid number of replicas',
+        "cred_registry_wait $_ 1s;") for 0, '-1', 101, 'x', '""', '1.5', 'off';
+refused(10, '"cred_registry_wait" directive has an invalid time',
+        "cred_registry_wait 1 $_;") for 0, '0s', 'x', '-1s', '25h', '""', 'aof';
+refused(10, 'invalid parameter "fsync"', 'cred_registry_wait 1 1s fsync;');
+refused(10, '"cred_registry_wait" directive is duplicate',
+        "cred_registry_wait $_;") for '1 1s; cred_registry_wait 1 1s',
+                                      'off; cred_registry_wait off';
+accepted("cred_registry_wait $_;") for '1 1ms', '100 24h', '2 1s aof';
+accepted("$r cred_registry_wait 1 1s;", 'cred_registry_wait off;',
+         'cred_registry_wait 2 1s aof;');
 
 refused(10, 'must not be empty', 'cred_prefix "";');
 refused(10, '"cred_prefix" directive is duplicate', 'cred_prefix a; cred_prefix b;');
@@ -187,9 +202,9 @@ my %urls = (
     'unknown parameter' => ['redis://a?db=1', 'redis://a?x=y', 'unix:/a?x=y',
                             'redis://a?PREFIX=x'],
     'parameter without a value' => ['redis://a?prefix', 'unix:/a?db'],
-    'duplicate "prefix"' => ['redis://a?prefix=b&prefix=c'],
+    'duplicate parameter' => ['redis://a?prefix=b&prefix=c'],
     'duplicate "db"' => ['unix:/a?db=1&db=2'],
-    'empty "prefix"' => ['redis://a?prefix='],
+    'empty parameter' => ['redis://a?prefix='],
     'empty password' => ['redis://@a', 'redis://:@a'],
     'user without a password' => ['redis://secret@127.0.0.1'],
     'invalid percent-encoding' => ['redis://%', 'redis://%4', 'redis://%zz',

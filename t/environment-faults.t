@@ -300,7 +300,7 @@ my @table = (
     [redis_url('staging'), [qw(ACL SETUSER default resetkeys ~x)],
      [qw(ACL SETUSER default ~*)], 'refused', 'NOPERM'],
     [redis_url('staging'), [qw(REPLICAOF 127.0.0.1 1)],
-     [qw(REPLICAOF NO ONE)], 'refused', 'READONLY'],
+     [qw(REPLICAOF NO ONE)], 'unreachable', 'it is a replica'],
 );
 
 my $n = 0;

@@ -13,6 +13,7 @@
 
 
 static void ngx_cred_cascade_timer_handler(ngx_event_t *ev);
+static void ngx_cred_cascade_over(ngx_cred_delete_t *del);
 static ngx_int_t ngx_cred_cascade_receipts(ngx_cred_delete_t *del);
 static int ngx_libc_cdecl ngx_cred_cascade_compare(const void *one,
     const void *two);
@@ -45,7 +46,7 @@ ngx_cred_cascade(ngx_cred_delete_t *del)
     }
 
     if (--del->unanswered == 0) {
-        ngx_cred_cascade_complete(del);
+        ngx_cred_cascade_over(del);
         return;
     }
 
@@ -64,8 +65,8 @@ ngx_cred_cascade_undeployed(ngx_cred_undeployment_t *u)
 
     del = u->data;
 
-    if (--del->unanswered == 0 && !del->answered) {
-        ngx_cred_cascade_complete(del);
+    if (--del->unanswered == 0 && !del->cascaded) {
+        ngx_cred_cascade_over(del);
     }
 }
 
@@ -79,22 +80,33 @@ ngx_cred_cascade_timer_handler(ngx_event_t *ev)
 
     /* what has not answered counts as late, and goes on */
 
-    ngx_cred_cascade_complete(del);
+    ngx_cred_cascade_over(del);
+}
+
+
+static void
+ngx_cred_cascade_over(ngx_cred_delete_t *del)
+{
+    if (del->timer.timer_set) {
+        ngx_del_timer(&del->timer);
+    }
+
+    del->cascaded = 1;
+
+    if (del->nundeployments) {
+        del->outcome.cascade_time = ngx_current_msec - del->cascade_start;
+    }
+
+    if (!del->waiting) {
+        ngx_cred_cascade_complete(del);
+    }
 }
 
 
 void
 ngx_cred_cascade_complete(ngx_cred_delete_t *del)
 {
-    if (del->timer.timer_set) {
-        ngx_del_timer(&del->timer);
-    }
-
     del->answered = 1;
-
-    if (del->nundeployments) {
-        del->outcome.cascade_time = ngx_current_msec - del->cascade_start;
-    }
 
     if (del->handler) {
 
@@ -180,10 +192,13 @@ ngx_cred_cascade_compare(const void *one, const void *two)
 void
 ngx_cred_cascade_release(ngx_cred_undeployment_t *u)
 {
-    ngx_cred_delete_t  *del;
+    ngx_cred_delete_release(u->data);
+}
 
-    del = u->data;
 
+void
+ngx_cred_delete_release(ngx_cred_delete_t *del)
+{
     if (--del->held == 0 && del->answered) {
         ngx_destroy_pool(del->pool);
     }

@@ -138,6 +138,10 @@ typedef struct {
     time_t                      rate_reset; /* unix seconds; 0: not counted */
     time_t                      retry_after;   /* seconds to the reset */
 
+    ngx_uint_t                  replicas;   /* that have it, of those wanted;
+                                               see ngx_cred_wait_t */
+    ngx_uint_t                  replicas_wanted;
+
     ngx_msec_int_t              registry_time; /* milliseconds; -1: none */
     ngx_msec_int_t              cascade_time;
 } ngx_cred_outcome_t;
@@ -145,6 +149,16 @@ typedef struct {
 
 typedef struct ngx_cred_registry_s  ngx_cred_registry_t;
 typedef struct ngx_cred_delete_s    ngx_cred_delete_t;
+typedef struct ngx_cred_fence_s     ngx_cred_fence_t;
+
+
+/* what the outcome of a delete waits for beside its cascade */
+
+typedef struct {
+    ngx_uint_t                  replicas;   /* of the registry; 0: nothing */
+    ngx_msec_t                  time;       /* no longer than that */
+    ngx_flag_t                  aof;        /* on disk, here and there */
+} ngx_cred_wait_t;
 
 
 /* called once, from an event handler; "outcome" dies on return */
@@ -167,10 +181,12 @@ struct ngx_cred_registry_s {
     ngx_msec_t                  retry_min;
     ngx_msec_t                  retry_max;
     ngx_msec_t                  unregistered_delay;
+    ngx_cred_wait_t             wait;
 
     unsigned                    deletes:1;  /* "cred_delete" is on with it */
     unsigned                    deserted:1; /* of this worker: the last delete
                                                concerned no environment */
+    ngx_cred_fence_t           *fence;      /* NULL: there is no wait */
 
     /* what commands have in common, written once */
 

@@ -27,6 +27,9 @@ static void ngx_cred_delete_deadline(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_delete_wait(ngx_cred_delete_t *del);
+static void ngx_cred_delete_wait_handler(ngx_cred_fence_wait_t *wait);
+static void ngx_cred_delete_wait_release(ngx_cred_fence_wait_t *wait);
 static void ngx_cred_delete_unanswered(ngx_cred_delete_t *del);
 static void ngx_cred_delete_timer_handler(ngx_event_t *ev);
 static void ngx_cred_delete_unavailable(ngx_cred_delete_t *del);
@@ -70,6 +73,8 @@ ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
      *     del->again = 0;
      *     del->lost = 0;
      *     del->last = 0;
+     *     del->waiting = 0;
+     *     del->cascaded = 0;
      *     del->answered = 0;
      */
 
@@ -286,6 +291,7 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
 
         if (rc == NGX_OK) {
             del->outcome.registry_time = ngx_current_msec - del->start;
+            ngx_cred_delete_wait(del);
             ngx_cred_cascade(del);
             return;
         }
@@ -342,6 +348,57 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     }
 
     ngx_cred_delete_unanswered(del);
+}
+
+
+/* an answer to nobody waits for nothing */
+
+static void
+ngx_cred_delete_wait(ngx_cred_delete_t *del)
+{
+    ngx_cred_fence_wait_t  *wait;
+
+    if (del->registry->fence == NULL || del->handler == NULL
+        || del->outcome.operation.len == 0)
+    {
+        return;
+    }
+
+    del->outcome.replicas_wanted = del->registry->wait.replicas;
+    del->waiting = 1;
+    del->held++;
+
+    wait = &del->wait;
+
+    wait->operation = del->outcome.operation;
+    wait->handler = ngx_cred_delete_wait_handler;
+    wait->release = ngx_cred_delete_wait_release;
+    wait->data = del;
+
+    ngx_cred_fence_wait(del->registry->fence, wait);
+}
+
+
+static void
+ngx_cred_delete_wait_handler(ngx_cred_fence_wait_t *wait)
+{
+    ngx_cred_delete_t  *del;
+
+    del = wait->data;
+
+    del->outcome.replicas = wait->acknowledged;
+    del->waiting = 0;
+
+    if (del->cascaded) {
+        ngx_cred_cascade_complete(del);
+    }
+}
+
+
+static void
+ngx_cred_delete_wait_release(ngx_cred_fence_wait_t *wait)
+{
+    ngx_cred_delete_release(wait->data);
 }
 
 

@@ -19,6 +19,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_fence.h>
 #include <ngx_cred_undeployment.h>
 
 
@@ -49,7 +50,9 @@ struct ngx_cred_delete_s {
     ngx_uint_t                   nundeployments;
     ngx_uint_t                   unanswered;    /* of them, plus one while
                                                    they are being started */
-    ngx_uint_t                   held;          /* not released yet */
+    ngx_uint_t                   held;          /* not released yet, the wait
+                                                   for replicas included */
+    ngx_cred_fence_wait_t        wait;
 
     u_char                       operation[NGX_CRED_OPERATION_LEN];
     u_char                       token[NGX_CRED_HASH_HEX_LEN];
@@ -60,6 +63,8 @@ struct ngx_cred_delete_s {
     unsigned                     lost:1;        /* sent, and not answered */
     unsigned                     last:1;        /* only asked what was done,
                                                    until it "expires" again */
+    unsigned                     waiting:1;     /* for replicas */
+    unsigned                     cascaded:1;    /* or it took too long */
     unsigned                     answered:1;
 };
 
@@ -72,14 +77,18 @@ struct ngx_cred_delete_s {
 ngx_int_t ngx_cred_delete_parse(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply);
 
-/* undeploys what delete.lua claimed, and completes the operation */
+/*
+ * Undeploys what delete.lua claimed, and completes the operation, unless it is
+ * waiting for replicas yet.
+ */
 void ngx_cred_cascade(ngx_cred_delete_t *del);
 
 /*
  * Answers the caller, with what is known by now.  The operation is freed when
- * its last undeployment is released.
+ * all that is held is released.
  */
 void ngx_cred_cascade_complete(ngx_cred_delete_t *del);
+void ngx_cred_delete_release(ngx_cred_delete_t *del);
 
 /* handlers of its undeployments */
 void ngx_cred_cascade_undeployed(ngx_cred_undeployment_t *u);

@@ -27,8 +27,9 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
 
     p = ngx_pnalloc(pool, 4 * gateway->prefix.len + 2 * gateway->url.len
                           + 2 * password->len
+                          + 2 * gateway->redis.ssl_digest.len
                           + sizeof(":gateways:undeployed") - 1
-                          + 2 * (sizeof("gateway      ") + 4 * NGX_INT_T_LEN));
+                          + 2 * (sizeof("gateway       ") + 5 * NGX_INT_T_LEN));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -37,15 +38,20 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
     p = ngx_sprintf(p, "%V:gateways", &gateway->prefix);
     gateway->key.len = p - gateway->key.data;
 
+    gateway->redis.key = gateway->key;
+    gateway->subscription.key = gateway->key;
+
     gateway->subscription.channel.data = p;
     p = ngx_sprintf(p, "%V:undeployed", &gateway->prefix);
     gateway->subscription.channel.len = p - gateway->subscription.channel.data;
 
     gateway->redis.identity.data = p;
-    p = ngx_sprintf(p, "gateway %M %M %uz %uz %V%V%V",
+    p = ngx_sprintf(p, "gateway %M %M %uz %uz %uz %V%V%V%V",
                     gateway->redis.connect_timeout,
                     gateway->redis.command_timeout, gateway->prefix.len,
-                    password->len, &gateway->prefix, password, &gateway->url);
+                    password->len, gateway->redis.ssl_digest.len,
+                    &gateway->prefix, password, &gateway->redis.ssl_digest,
+                    &gateway->url);
     gateway->redis.identity.len = p - gateway->redis.identity.data;
 
     gateway->subscription.identity.data = p;

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_fence.h>
 #include <ngx_cred_undeployment.h>
 #include <ngx_cred_scripts.h>
 
@@ -135,6 +136,8 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
         return NGX_ERROR;
     }
 
+    registry->redis.key = registry->audit;
+
     lease = registry->redis.connect_timeout + registry->redis.command_timeout
             + NGX_CRED_LEASE_MARGIN;
 
@@ -155,6 +158,13 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
         return NGX_ERROR;
     }
 
+    if (registry->wait.replicas) {
+        registry->fence = ngx_cred_fence_create(registry, pool);
+        if (registry->fence == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     return NGX_OK;
 }
 
@@ -173,8 +183,9 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
 
     password = &registry->redis.password;
 
-    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("     ") + 4 * NGX_INT_T_LEN
-                          + registry->prefix.len + password->len
+    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("      ")
+                          + 5 * NGX_INT_T_LEN + registry->prefix.len
+                          + password->len + conf->ssl_digest.len
                           + registry->url.len);
     if (p == NULL) {
         return NGX_ERROR;
@@ -182,9 +193,11 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
 
     conf->identity.data = p;
 
-    p = ngx_sprintf(p, "%s %M %M %uz %uz %V%V%V", kind, conf->connect_timeout,
-                    conf->command_timeout, registry->prefix.len, password->len,
-                    &registry->prefix, password, &registry->url);
+    p = ngx_sprintf(p, "%s %M %M %uz %uz %uz %V%V%V%V", kind,
+                    conf->connect_timeout, conf->command_timeout,
+                    registry->prefix.len, password->len, conf->ssl_digest.len,
+                    &registry->prefix, password, &conf->ssl_digest,
+                    &registry->url);
 
     conf->identity.len = p - conf->identity.data;
 

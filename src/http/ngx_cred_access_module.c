@@ -47,7 +47,7 @@ static ngx_conf_num_bounds_t  ngx_http_cred_access_lease_bounds = {
 static ngx_command_t  ngx_http_cred_access_commands[] = {
 
     { ngx_string("cred_environment"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_http_cred_environment,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

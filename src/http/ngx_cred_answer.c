@@ -13,6 +13,8 @@
 
 static ngx_int_t ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
+static ngx_int_t ngx_http_cred_keep_replicas(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
 static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
@@ -27,6 +29,7 @@ static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
 static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
 static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
+static ngx_str_t  ngx_http_cred_replicas = ngx_string("Cred-Replicas");
 static ngx_str_t  ngx_http_cred_superseded = ngx_string("Cred-Superseded");
 static ngx_str_t  ngx_http_cred_type = ngx_string("Content-Type");
 
@@ -81,7 +84,8 @@ ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
     }
 
     if (ngx_http_cred_keep_string(ctx, &ctx->subject, &outcome->subject)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_http_cred_keep_replicas(ctx, outcome) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -104,6 +108,30 @@ ngx_http_cred_keep_string(ngx_http_cred_ctx_t *ctx, ngx_str_t *dst,
     }
 
     dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cred_keep_replicas(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome)
+{
+    u_char  *p;
+
+    if (outcome->replicas_wanted == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, 2 * NGX_INT_T_LEN + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->replicas.data = p;
+    ctx->replicas.len = ngx_sprintf(p, "%ui/%ui", outcome->replicas,
+                                    outcome->replicas_wanted)
+                        - p;
 
     return NGX_OK;
 }
@@ -144,6 +172,13 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
 
     if (ctx->operation.len
         && ngx_http_cred_header(r, &ngx_http_cred_operation, &ctx->operation)
+           == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->replicas.len
+        && ngx_http_cred_header(r, &ngx_http_cred_replicas, &ctx->replicas)
            == NULL)
     {
         return NGX_ERROR;

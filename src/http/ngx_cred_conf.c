@@ -17,20 +17,23 @@
 #define NGX_HTTP_CRED_PASSWORD_LEN  4096
 
 
-static char *ngx_http_cred_redis_addrs(ngx_conf_t *cf,
-    ngx_http_cred_redis_t *redis);
-static char *ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
+static char *ngx_http_cred_redis_parameter(ngx_conf_t *cf,
+    ngx_http_cred_redis_t *redis, ngx_str_t *value);
+static ngx_int_t ngx_http_cred_redis_addrs(ngx_conf_t *cf,
+    ngx_http_cred_redis_t *redis, ngx_cred_redis_host_t *host);
+static ngx_int_t ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, char *err);
 static char *ngx_http_cred_redis_password_file(ngx_conf_t *cf,
-    ngx_http_cred_redis_t *redis, ngx_str_t *path);
+    ngx_str_t *path, ngx_str_t *password);
 static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 
 
 char *
 ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
 {
-    char       *err, *rv;
-    ngx_str_t  *value, path;
+    char        *err;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
 
     if (redis->url != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -51,81 +54,107 @@ ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
         return NGX_CONF_ERROR;
     }
 
-    if (redis->url->tls) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"rediss://\" is not supported by this version");
-        return NGX_CONF_ERROR;
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        err = ngx_http_cred_redis_parameter(cf, redis, &value[i]);
+
+        if (err != NGX_CONF_OK) {
+            return err;
+        }
     }
 
-    if (cf->args->nelts == 3) {
-
-        if (ngx_strncmp(value[2].data, "password_file=", 14) != 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[2]);
-            return NGX_CONF_ERROR;
-        }
-
-        path.data = value[2].data + 14;
-        path.len = value[2].len - 14;
-
-        rv = ngx_http_cred_redis_password_file(cf, redis, &path);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-
-    } else if (redis->url->user.len && redis->url->password.len == 0) {
+    if (redis->url->user.len && redis->url->password.len == 0
+        && redis->password.len == 0)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid Redis URL: user without a password");
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_cred_redis_addrs(cf, redis);
-}
+    for (i = 0; i < redis->url->nhosts; i++) {
 
-
-static char *
-ngx_http_cred_redis_addrs(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
-{
-    ngx_url_t   u;
-    ngx_addr_t  addr;
-
-    if (redis->url->path.len) {
-        return NGX_CONF_OK;
+        if (ngx_http_cred_redis_addrs(cf, redis, &redis->url->hosts[i])
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
     }
-
-    switch (ngx_parse_addr(cf->pool, &addr, redis->url->host.data,
-                           redis->url->host.len))
-    {
-    case NGX_OK:
-        return NGX_CONF_OK;
-
-    case NGX_ERROR:
-        return NGX_CONF_ERROR;
-
-    default: /* NGX_DECLINED */
-        break;
-    }
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = redis->url->host;
-    u.default_port = redis->url->port;
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        return ngx_http_cred_redis_unresolved(cf, redis, u.err);
-    }
-
-    redis->addrs = u.addrs;
-    redis->naddrs = u.naddrs;
 
     return NGX_CONF_OK;
 }
 
 
+static char *
+ngx_http_cred_redis_parameter(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
+    ngx_str_t *value)
+{
+    size_t      len;
+    ngx_str_t   path, *password, *url;
+
+    if (ngx_strncmp(value->data, "password_file=", 14) == 0) {
+        len = 14;
+        password = &redis->password;
+        url = &redis->url->password;
+
+    } else if (ngx_strncmp(value->data, "sentinel_password_file=", 23) == 0
+               && redis->url->kind == NGX_CRED_REDIS_SENTINEL)
+    {
+        len = 23;
+        password = &redis->sentinel_password;
+        url = &redis->url->sentinel_password;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (url->len || password->len) {
+        return "has a password twice";
+    }
+
+    path.data = value->data + len;
+    path.len = value->len - len;
+
+    return ngx_http_cred_redis_password_file(cf, &path, password);
+}
+
+
+/* the addresses of a host, if it is a name that is known now */
+
+static ngx_int_t
+ngx_http_cred_redis_addrs(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
+    ngx_cred_redis_host_t *host)
+{
+    ngx_int_t   rc;
+    ngx_url_t   u;
+    ngx_addr_t  addr;
+
+    rc = ngx_parse_addr(cf->pool, &addr, host->name.data, host->name.len);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = host->name;
+    u.default_port = host->port;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        return ngx_http_cred_redis_unresolved(cf, redis, u.err);
+    }
+
+    host->addrs = u.addrs;
+    host->naddrs = u.naddrs;
+
+    return NGX_OK;
+}
+
+
 /* whether there is a "resolver" is known when the levels are merged */
 
-static char *
+static ngx_int_t
 ngx_http_cred_redis_unresolved(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     char *err)
 {
@@ -136,14 +165,14 @@ ngx_http_cred_redis_unresolved(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     if (unresolved == NULL
         || ngx_http_cred_directive_at(cf, &unresolved->at) != NGX_OK)
     {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     unresolved->err = err ? err : "no memory";
 
     redis->unresolved = unresolved;
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 
@@ -215,9 +244,9 @@ ngx_http_cred_redis_settings(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
     settings->resolver_timeout = core->resolver_timeout;
 
     if (redis) {
-        settings->addrs = redis->addrs;
-        settings->naddrs = redis->naddrs;
+        settings->hosts = redis->url->hosts;
         settings->password = redis->password;
+        settings->sentinel_password = redis->sentinel_password;
     }
 }
 
@@ -227,6 +256,9 @@ ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
     ngx_cred_redis_conf_t *two)
 {
     return ngx_http_cred_same_string(&one->password, &two->password)
+           && ngx_http_cred_same_string(&one->sentinel_password,
+                                        &two->sentinel_password)
+           && ngx_http_cred_same_string(&one->ssl_digest, &two->ssl_digest)
            && one->connect_timeout == two->connect_timeout
            && one->command_timeout == two->command_timeout
            && one->resolver == two->resolver
@@ -235,17 +267,13 @@ ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
 
 
 static char *
-ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
-    ngx_str_t *path)
+ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_str_t *path,
+    ngx_str_t *password)
 {
     u_char     buf[NGX_HTTP_CRED_PASSWORD_LEN + 1], *p;
     ssize_t    n;
     ngx_fd_t   fd;
-    ngx_str_t  password;
-
-    if (redis->url->password.len) {
-        return "has a password twice";
-    }
+    ngx_str_t  line;
 
     if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -277,26 +305,26 @@ ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
 
     p = ngx_strlchr(buf, buf + n, LF);
 
-    password.data = buf;
-    password.len = p ? p - buf : n;
+    line.data = buf;
+    line.len = p ? p - buf : n;
 
-    if (password.len && password.data[password.len - 1] == CR) {
-        password.len--;
+    if (line.len && line.data[line.len - 1] == CR) {
+        line.len--;
     }
 
-    if (password.len == 0 || password.len > NGX_HTTP_CRED_PASSWORD_LEN) {
+    if (line.len == 0 || line.len > NGX_HTTP_CRED_PASSWORD_LEN) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "%s password in \"%V\"",
-                           password.len ? "too long" : "no", path);
+                           line.len ? "too long" : "no", path);
         return NGX_CONF_ERROR;
     }
 
-    redis->password.data = ngx_pstrdup(cf->pool, &password);
-    redis->password.len = password.len;
+    password->data = ngx_pstrdup(cf->pool, &line);
+    password->len = line.len;
 
     ngx_memzero(buf, sizeof(buf));
 
-    return redis->password.data ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return password->data ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

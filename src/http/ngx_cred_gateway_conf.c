@@ -60,6 +60,12 @@ ngx_http_cred_set_gateway(ngx_conf_t *cf,
 
     ngx_http_cred_redis_settings(cf, clcf, &alcf->environment, &set.redis);
 
+    if (alcf->environment.url->tls
+        && ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     gateways = amcf->gateways.elts;
 
     for (i = 0; i < amcf->gateways.nelts; i++) {

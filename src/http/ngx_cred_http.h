@@ -21,8 +21,13 @@
 #include <ngx_cred_api.h>
 
 
+typedef struct ngx_http_cred_ssl_context_s  ngx_http_cred_ssl_context_t;
+
+
 typedef struct {
     ngx_array_t                 registries;    /* ngx_cred_registry_t * */
+    ngx_array_t                 contexts;      /* ngx_http_cred_ssl_context_t
+                                                  * */
     ngx_uint_t                  intercepted;   /* "cred_delete" is somewhere */
 } ngx_http_cred_main_conf_t;
 
@@ -42,12 +47,35 @@ typedef struct {
 /* what a directive says of a Redis; "url" is UNSET_PTR without it */
 
 typedef struct {
-    ngx_cred_redis_url_t       *url;
-    ngx_addr_t                 *addrs;
-    ngx_uint_t                  naddrs;
-    ngx_http_cred_unresolved_t *unresolved;    /* in place of them */
+    ngx_cred_redis_url_t       *url;           /* with known addresses */
+    ngx_http_cred_unresolved_t *unresolved;    /* a host without one */
     ngx_str_t                   password;      /* from a file */
+    ngx_str_t                   sentinel_password;
 } ngx_http_cred_redis_t;
+
+
+/* a directive "cred_ssl_..."; the data of "value" is NULL without it */
+
+typedef struct {
+    ngx_str_t                   value;
+    ngx_str_t                   at;            /* FILE:LINE */
+} ngx_http_cred_ssl_value_t;
+
+
+typedef struct {
+    ngx_flag_t                  verify;
+    ngx_int_t                   verify_depth;
+    ngx_uint_t                  protocols;
+    ngx_http_cred_ssl_value_t   trusted;       /* empty: the system's */
+    ngx_http_cred_ssl_value_t   name;
+    ngx_http_cred_ssl_value_t   certificate;
+    ngx_http_cred_ssl_value_t   key;
+    ngx_http_cred_ssl_value_t   password_file;
+    ngx_http_cred_ssl_value_t   ciphers;
+    ngx_http_cred_ssl_value_t   crl;
+    ngx_array_t                *passwords;     /* ngx_str_t */
+    ngx_array_t                *commands;      /* for OpenSSL */
+} ngx_http_cred_ssl_t;
 
 
 typedef struct {
@@ -69,6 +97,8 @@ typedef struct {
     ngx_msec_t                  retry_min;
     ngx_msec_t                  retry_max;
     ngx_msec_t                  unregistered_delay;
+    ngx_http_cred_ssl_t         ssl;           /* of its environments, too */
+    ngx_cred_wait_t             wait;
 
     ngx_cred_api_conf_t         api;
 } ngx_http_cred_loc_conf_t;
@@ -92,6 +122,7 @@ typedef struct {
     ngx_str_t                   id;
     ngx_str_t                   subject;
     ngx_str_t                   operation;
+    ngx_str_t                   replicas;      /* "0/1" */
     ngx_uint_t                  environments;
     ngx_uint_t                  pending;
     ngx_uint_t                  not_deployed;
@@ -146,8 +177,8 @@ ngx_table_elt_t *ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
 void ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome);
 
 /*
- * Reads URL [password_file=PATH] of the directive at hand into "redis", whose
- * "url" is UNSET_PTR.
+ * Reads URL [password_file=PATH] [sentinel_password_file=PATH] of the directive
+ * at hand into "redis", whose "url" is UNSET_PTR.
  */
 char *ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis);
 
@@ -174,8 +205,33 @@ void ngx_http_cred_redis_settings(ngx_conf_t *cf,
 ngx_uint_t ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
     ngx_cred_redis_conf_t *two);
 
+/* what the directives "cred_ssl_..." of a level say, at first and merged */
+void ngx_http_cred_ssl_init(ngx_http_cred_ssl_t *conf);
+void ngx_http_cred_ssl_merge(ngx_http_cred_ssl_t *conf,
+    ngx_http_cred_ssl_t *prev);
+
+/*
+ * Fills in what connections with TLS need, and makes the context for that if no
+ * other level has the same; NGX_ERROR, which is logged with the line at fault.
+ */
+ngx_int_t ngx_http_cred_ssl_settings(ngx_conf_t *cf, ngx_http_cred_ssl_t *conf,
+    ngx_cred_redis_conf_t *settings);
+
+/* the directives; "value" is any of those with one value */
+char *ngx_http_cred_ssl_verify(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_cred_ssl_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_cred_ssl_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_cred_ssl_password_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cred_ssl_conf_command(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* the directive "cred_registry" */
 char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* the directive "cred_registry_wait" */
+char *ngx_http_cred_registry_wait(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,

@@ -35,6 +35,13 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 
     log = ctx->request->connection->log;
 
+    if (outcome->replicas < outcome->replicas_wanted) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "operation %V was acknowledged by %ui of %ui replicas "
+                      "of the registry", &ctx->operation, outcome->replicas,
+                      outcome->replicas_wanted);
+    }
+
     if (log->log_level < NGX_LOG_INFO
         || (outcome->operation.len
             && outcome->npending + outcome->nsuperseded

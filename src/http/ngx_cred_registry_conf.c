@@ -14,6 +14,10 @@
 #include <ngx_cred_http.h>
 
 
+#define NGX_HTTP_CRED_WAIT_REPLICAS  100
+#define NGX_HTTP_CRED_WAIT_TIME      (24 * 60 * 60 * 1000)
+
+
 static ngx_uint_t ngx_http_cred_same_registry(ngx_cred_registry_t *one,
     ngx_cred_registry_t *two);
 
@@ -24,6 +28,61 @@ ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_cred_loc_conf_t *clcf = conf;
 
     return ngx_http_cred_redis(cf, &clcf->redis);
+}
+
+
+char *
+ngx_http_cred_registry_wait(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cred_loc_conf_t *clcf = conf;
+
+    ngx_str_t  *value;
+    ngx_int_t   replicas, time;
+
+    if (clcf->wait.replicas != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2) {
+
+        if (ngx_strcmp(value[1].data, "off") != 0) {
+            return "has no time";
+        }
+
+        clcf->wait.replicas = 0;
+
+        return NGX_CONF_OK;
+    }
+
+    replicas = ngx_atoi(value[1].data, value[1].len);
+
+    if (replicas < 1 || replicas > NGX_HTTP_CRED_WAIT_REPLICAS) {
+        return "has an invalid number of replicas";
+    }
+
+    time = ngx_parse_time(&value[2], 0);
+
+    if (time < 1 || time > NGX_HTTP_CRED_WAIT_TIME) {
+        return "has an invalid time";
+    }
+
+    if (cf->args->nelts == 4) {
+
+        if (ngx_strcmp(value[3].data, "aof") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[3]);
+            return NGX_CONF_ERROR;
+        }
+
+        clcf->wait.aof = 1;
+    }
+
+    clcf->wait.replicas = replicas;
+    clcf->wait.time = time;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -54,10 +113,21 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     ngx_http_cred_redis_settings(cf, clcf, NULL, &set.environments);
     ngx_http_cred_redis_settings(cf, clcf, &clcf->redis, &set.redis);
 
+    /* its environments may be reached by TLS, whatever its own URL is */
+
+    if (ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    set.environments.ssl = set.redis.ssl;
+    set.environments.ssl_name = set.redis.ssl_name;
+    set.environments.ssl_digest = set.redis.ssl_digest;
+
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;
     set.retry_max = clcf->retry_max;
     set.unregistered_delay = clcf->unregistered_delay;
+    set.wait = clcf->wait;
 
     registries = cmcf->registries.elts;
 
@@ -135,5 +205,8 @@ ngx_http_cred_same_registry(ngx_cred_registry_t *one, ngx_cred_registry_t *two)
            && one->cascade_timeout == two->cascade_timeout
            && one->retry_min == two->retry_min
            && one->retry_max == two->retry_max
-           && one->unregistered_delay == two->unregistered_delay;
+           && one->unregistered_delay == two->unregistered_delay
+           && one->wait.replicas == two->wait.replicas
+           && one->wait.time == two->wait.time
+           && one->wait.aof == two->wait.aof;
 }

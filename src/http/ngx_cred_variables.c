@@ -43,6 +43,9 @@ static ngx_http_variable_t  ngx_http_cred_variables[] = {
     { ngx_string("cred_operation"), NULL, ngx_http_cred_string_variable,
       offsetof(ngx_http_cred_ctx_t, operation), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("cred_replicas"), NULL, ngx_http_cred_string_variable,
+      offsetof(ngx_http_cred_ctx_t, replicas), NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("cred_environments"), NULL, ngx_http_cred_count_variable,
       offsetof(ngx_http_cred_ctx_t, environments),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },

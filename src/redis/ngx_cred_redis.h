@@ -22,6 +22,10 @@
 
 
 #define NGX_CRED_REDIS_PORT           6379
+#define NGX_CRED_REDIS_SENTINEL_PORT  26379
+
+#define NGX_CRED_REDIS_HOSTS          32   /* in one URL */
+#define NGX_CRED_REDIS_HOST_LEN       255
 
 
 /* what became of a command */
@@ -55,21 +59,43 @@ typedef void (*ngx_cred_redis_greet_pt)(ngx_cred_redis_t *redis, void *data);
 typedef void (*ngx_cred_redis_message_pt)(void *data);
 
 
+/* what a URL leads to */
+
+typedef enum {
+    NGX_CRED_REDIS_SERVER = 0,
+    NGX_CRED_REDIS_SENTINEL,     /* sentinels that know a server */
+    NGX_CRED_REDIS_CLUSTER       /* some nodes, one of which has the slot */
+} ngx_cred_redis_kind_e;
+
+
+typedef struct {
+    ngx_str_t                   name;      /* or an address; a "\0" follows */
+    in_port_t                   port;
+    ngx_addr_t                 *addrs;     /* of a name, if they are known */
+    ngx_uint_t                  naddrs;
+} ngx_cred_redis_host_t;
+
+
 /* a parsed Redis URL; strings are decoded and live as long as its pool */
 
 typedef struct {
     ngx_str_t                   text;      /* as written, password included:
                                               never logged */
     ngx_str_t                   name;      /* for logs: no user, no password */
+    ngx_cred_redis_kind_e       kind;
     ngx_str_t                   user;
     ngx_str_t                   password;
-    ngx_str_t                   host;      /* empty with a unix socket */
+    ngx_str_t                   sentinel_password;
+    ngx_str_t                   master;    /* as sentinels call it */
+    ngx_cred_redis_host_t      *hosts;     /* without known addresses; none
+                                              with a unix socket */
+    ngx_uint_t                  nhosts;
     ngx_str_t                   path;      /* of a unix socket */
     ngx_str_t                   prefix;    /* empty if the URL has none */
-    in_port_t                   port;
+    in_port_t                   port;      /* of hosts that name none */
     ngx_uint_t                  db;
 
-    unsigned                    tls:1;     /* rediss:// */
+    unsigned                    tls:1;     /* rediss:// and so on */
 } ngx_cred_redis_url_t;
 
 
@@ -88,13 +114,23 @@ typedef struct {
 
     /* what the configuration knows of the one Redis it names, else zero */
 
-    ngx_addr_t                 *addrs;     /* of the name in its URL */
-    ngx_uint_t                  naddrs;
+    ngx_cred_redis_host_t      *hosts;     /* those of its URL, with their
+                                              addresses */
     ngx_str_t                   password;  /* in place of the URL's */
+    ngx_str_t                   sentinel_password;
 
     ngx_str_t                   prefix;    /* of a URL that names none */
+    ngx_str_t                   key;       /* whose slot it is in a cluster;
+                                              empty: that of the prefix */
     ngx_str_t                   identity;  /* all that tells connections apart,
                                               but for "name": never logged */
+
+    /* for "rediss://"; NULL: there can be none */
+
+    ngx_ssl_t                  *ssl;
+    ngx_str_t                   ssl_name;  /* to verify, in place of the host;
+                                              or empty */
+    ngx_str_t                   ssl_digest; /* of what both are made from */
 
     /*
      * What the owner has to say to each new connection before its commands
@@ -207,14 +243,26 @@ struct ngx_cred_redis_command_s {
 
 
 /*
- * Parses "redis://[[user]:password@]host[:port][/db][?prefix=P]", the same
- * with "rediss", or "unix:/path[?db=N&prefix=P]" into "url", whose strings
- * are allocated from "pool".  "user@" leaves the password empty: it must come
- * from elsewhere then.  Returns NGX_OK, or NGX_ERROR with "*err" set to
- * a constant that says what is wrong.
+ * Parses a URL into "url", whose strings are allocated from "pool":
+ *
+ *     redis://[[user]:password@]host[:port][/db][?prefix=P]
+ *     redis-sentinel://[[user]:password@]host[:port][,host[:port]...][/db]
+ *                      [?prefix=P&sentinel_password=Q]#NAME
+ *     redis-cluster://[[user]:password@]host[:port][,host[:port]...][?prefix=P]
+ *     unix:/path[?db=N&prefix=P]
+ *
+ * or one of the former three with "rediss" in place of "redis".  "user@" leaves
+ * the password empty: it must come from elsewhere then.  Returns NGX_OK, or
+ * NGX_ERROR with "*err" set to a constant that says what is wrong.
  */
 ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_cred_redis_url_t *url, char **err);
+
+/*
+ * Whether all keys with this prefix are in one slot of a cluster, because of
+ * a "{tag}" in it.
+ */
+ngx_uint_t ngx_cred_redis_tagged(ngx_str_t *prefix);
 
 /*
  * Returns this worker's connection to the Redis of "url", making it (but not
@@ -222,7 +270,8 @@ ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
  * "name" (may be NULL) are one; if it has another URL it is replaced: the old
  * connection makes no new attempts and ends with its last command.  "kind" (a
  * constant) and "name" are what logs call it, copied at first use.  A host name
- * in "url" is resolved at each connect, unless conf->addrs are its addresses.
+ * in "url" is resolved at each connect, unless conf->hosts has its addresses and
+ * they do.
  * The result is valid until the calling event handler returns: connections that
  * nobody asks for are closed after some minutes, so ask again each time.
  * Returns NULL with "*err" set to a constant if the URL is bad or there is no

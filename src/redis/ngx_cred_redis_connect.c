@@ -11,15 +11,8 @@
 #include <ngx_cred_redis_connection.h>
 
 
-static void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
-static void ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx);
-static void ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr);
+static void ngx_cred_redis_opened(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_test_connect(ngx_connection_t *c);
-static void ngx_cred_redis_handshake(ngx_cred_redis_t *redis);
-static ngx_int_t ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis);
-static ngx_int_t ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
-    ngx_cred_redis_reply_t *reply);
-static ngx_int_t ngx_cred_redis_handshake_done(ngx_cred_redis_t *redis);
 
 
 ngx_uint_t  ngx_cred_redis_shutdown;
@@ -37,7 +30,6 @@ ngx_cred_redis_connect(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_start_handler(ngx_event_t *ev)
 {
-    ngx_addr_t        *addr;
     ngx_cred_redis_t  *redis;
 
     redis = ev->data;
@@ -66,6 +58,7 @@ ngx_cred_redis_start_handler(ngx_event_t *ev)
     }
 
     ngx_add_timer(&redis->timer, redis->conf.connect_timeout);
+    redis->deadline = redis->timer.timer.key;
     ngx_cred_redis_watch(redis);
 
     if (ngx_cred_redis_shutdown) {
@@ -74,96 +67,12 @@ ngx_cred_redis_start_handler(ngx_event_t *ev)
         return;
     }
 
-    if (redis->literal) {
-        ngx_cred_redis_open(redis, redis->literal);
-
-    } else if (redis->conf.naddrs) {
-        addr = &redis->conf.addrs[redis->addr++ % redis->conf.naddrs];
-        ngx_cred_redis_open(redis, addr);
-
-    } else {
-        ngx_cred_redis_resolve(redis);
-    }
+    ngx_cred_redis_resolve(redis);
 }
 
 
-static void
-ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
-{
-    ngx_resolver_ctx_t  *ctx, temp;
-
-    temp.name = redis->url.host;
-
-    ctx = redis->conf.resolver ? ngx_resolve_start(redis->conf.resolver, &temp)
-                               : NGX_NO_RESOLVER;
-
-    if (ctx == NULL) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "no memory to resolve", &redis->url.host);
-        return;
-    }
-
-    if (ctx == NGX_NO_RESOLVER) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "no resolver defined to resolve",
-                            &redis->url.host);
-        return;
-    }
-
-    ctx->name = redis->url.host;
-    ctx->handler = ngx_cred_redis_resolve_handler;
-    ctx->data = redis;
-    ctx->timeout = redis->conf.resolver_timeout;
-    ctx->cancelable = 1;
-
-    redis->resolving = ctx;
-
-    if (ngx_resolve_name(ctx) != NGX_OK) {
-        redis->resolving = NULL;
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "could not resolve", &redis->url.host);
-    }
-}
-
-
-static void
-ngx_cred_redis_resolve_handler(ngx_resolver_ctx_t *ctx)
-{
-    ngx_str_t             reason;
-    ngx_resolver_addr_t  *addr;
-    ngx_cred_redis_t     *redis;
-
-    redis = ctx->data;
-    redis->resolving = NULL;
-
-    if (ctx->state) {
-        reason.data = (u_char *) ngx_resolver_strerror(ctx->state);
-        reason.len = ngx_strlen(reason.data);
-
-        ngx_resolve_name_done(ctx);
-
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "could not resolve the name:", &reason);
-        return;
-    }
-
-    addr = &ctx->addrs[redis->addr++ % ctx->naddrs];
-
-    ngx_memcpy(&redis->resolved, addr->sockaddr, addr->socklen);
-    ngx_inet_set_port(&redis->resolved.sockaddr, redis->url.port);
-
-    redis->resolved_addr.sockaddr = &redis->resolved.sockaddr;
-    redis->resolved_addr.socklen = addr->socklen;
-    redis->resolved_addr.name = redis->url.name;
-
-    ngx_resolve_name_done(ctx);
-
-    ngx_cred_redis_open(redis, &redis->resolved_addr);
-}
-
-
-static void
-ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
+void
+ngx_cred_redis_open(ngx_cred_redis_t *redis)
 {
     ngx_int_t          rc;
     ngx_err_t          err;
@@ -177,8 +86,8 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
 
     ngx_memzero(&redis->peer, sizeof(ngx_peer_connection_t));
 
-    redis->peer.sockaddr = addr->sockaddr;
-    redis->peer.socklen = addr->socklen;
+    redis->peer.sockaddr = &redis->resolved.sockaddr;
+    redis->peer.socklen = redis->socklen;
     redis->peer.name = &redis->url.name;
     redis->peer.get = ngx_event_get_peer;
     redis->peer.log = &redis->log;
@@ -214,7 +123,7 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis, ngx_addr_t *addr)
     ngx_cred_redis_watch(redis);
 
     if (rc == NGX_OK) {
-        ngx_cred_redis_handshake(redis);
+        ngx_cred_redis_opened(redis);
     }
 }
 
@@ -228,7 +137,7 @@ ngx_cred_redis_connected(ngx_cred_redis_t *redis)
         return;
     }
 
-    ngx_cred_redis_handshake(redis);
+    ngx_cred_redis_opened(redis);
 }
 
 
@@ -255,230 +164,22 @@ ngx_cred_redis_test_connect(ngx_connection_t *c)
 
 
 static void
-ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
+ngx_cred_redis_opened(ngx_cred_redis_t *redis)
 {
-    ngx_connection_t  *c;
-
-    c = redis->peer.connection;
-
-    redis->log.action = redis->url.password.len ? "authenticating"
-                                                : "shaking hands";
-
     if (redis->peer.sockaddr->sa_family != AF_UNIX
-        && ngx_tcp_nodelay(c) != NGX_OK)
+        && ngx_tcp_nodelay(redis->peer.connection) != NGX_OK)
     {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
                             "setting TCP_NODELAY failed", NULL);
         return;
     }
 
-    redis->codec = ngx_cred_redis_codec_create(&redis->log);
-    redis->state = NGX_CRED_REDIS_HANDSHAKE;
-
-    if (redis->codec == NULL
-        || ngx_cred_redis_handshake_encode(redis) != NGX_OK)
-    {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "no memory", NULL);
+    if (redis->url.tls) {
+        ngx_cred_redis_tls_start(redis);
         return;
     }
 
-    ngx_cred_redis_write(redis);
-}
-
-
-static ngx_int_t
-ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
-{
-    u_char      db[NGX_INT_T_LEN];
-    ngx_int_t   rc;
-    ngx_str_t   args[3];
-    ngx_uint_t  n;
-
-    rc = NGX_OK;
-    redis->handshake = NGX_CRED_REDIS_TIME;
-
-    if (redis->url.password.len) {
-        redis->handshake |= NGX_CRED_REDIS_AUTH;
-
-        n = 0;
-        ngx_str_set(&args[n], "AUTH");
-        n++;
-
-        if (redis->url.user.len) {
-            args[n++] = redis->url.user;
-        }
-
-        args[n++] = redis->url.password;
-
-        rc |= ngx_cred_redis_codec_append(&redis->out, args, n, &redis->log);
-    }
-
-    if (redis->url.db) {
-        redis->handshake |= NGX_CRED_REDIS_SELECT;
-
-        ngx_str_set(&args[0], "SELECT");
-        args[1].data = db;
-        args[1].len = ngx_sprintf(db, "%ui", redis->url.db) - db;
-
-        rc |= ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
-    }
-
-    ngx_str_set(&args[0], "TIME");
-
-    rc |= ngx_cred_redis_codec_append(&redis->out, args, 1, &redis->log);
-
-    if (redis->conf.channel.len) {
-        redis->handshake |= NGX_CRED_REDIS_SUBSCRIBE;
-
-        ngx_str_set(&args[0], "SUBSCRIBE");
-        args[1] = redis->conf.channel;
-
-        rc |= ngx_cred_redis_codec_append(&redis->out, args, 2, &redis->log);
-
-    } else if (redis->down && redis->conf.greet == NULL) {
-
-        /*
-         * Servers are known that go on answering TIME when they answer nothing
-         * else: no command is risked before a script, which none has, was asked
-         * for.
-         */
-
-        redis->handshake |= NGX_CRED_REDIS_PROBE;
-
-        ngx_str_set(&args[0], "EVALSHA");
-        ngx_str_set(&args[1], "0000000000000000000000000000000000000000");
-        ngx_str_set(&args[2], "0");
-
-        rc |= ngx_cred_redis_codec_append(&redis->out, args, 3, &redis->log);
-    }
-
-    return rc;
-}
-
-
-ngx_int_t
-ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
-    ngx_cred_redis_reply_t *reply)
-{
-    u_char      *p;
-    ngx_uint_t   step;
-    const char  *reason;
-
-    step = redis->handshake & (~redis->handshake + 1);
-
-    redis->handshake &= ~step;
-
-    if (reply->type == NGX_CRED_REDIS_ERROR && step != NGX_CRED_REDIS_PROBE) {
-        reason = "refused:";
-
-        if (step == NGX_CRED_REDIS_AUTH) {
-
-            /* "unknown command 'AUTH', with args ..." shows the password */
-
-            p = ngx_strlchr(reply->str.data, reply->str.data + reply->str.len,
-                            ' ');
-            if (p) {
-                reply->str.len = p - reply->str.data;
-            }
-
-            reason = "refused AUTH:";
-        }
-
-        if (step == NGX_CRED_REDIS_SUBSCRIBE) {
-            reason = "refused SUBSCRIBE:";
-        }
-
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0, reason,
-                            &reply->str);
-        return NGX_ERROR;
-    }
-
-    if (step == NGX_CRED_REDIS_TIME
-        && ngx_cred_redis_handshake_time(redis, reply) != NGX_OK)
-    {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
-                            "invalid reply to TIME", NULL);
-        return NGX_ERROR;
-    }
-
-    if (redis->handshake) {
-
-        if (redis->handshake == NGX_CRED_REDIS_SUBSCRIBE) {
-            redis->log.action = "subscribing";
-        }
-
-        return NGX_OK;
-    }
-
-    redis->log.action = NULL;
-
-    if (step == NGX_CRED_REDIS_PROBE && !redis->doubtful) {
-        ngx_cred_redis_back(redis);
-    }
-
-    return ngx_cred_redis_handshake_done(redis);
-}
-
-
-static ngx_int_t
-ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
-    ngx_cred_redis_reply_t *reply)
-{
-    ngx_int_t                sec, usec;
-    ngx_cred_redis_reply_t  *s, *us;
-
-    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts != 2) {
-        return NGX_ERROR;
-    }
-
-    s = reply->elts[0];
-    us = reply->elts[1];
-
-    if (s->type != NGX_CRED_REDIS_STRING || us->type != NGX_CRED_REDIS_STRING) {
-        return NGX_ERROR;
-    }
-
-    sec = ngx_atoi(s->str.data, s->str.len);
-    usec = ngx_atoi(us->str.data, us->str.len);
-
-    if (sec == NGX_ERROR || usec == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    ngx_cred_redis_set_time(redis, (uint64_t) sec * 1000 + usec / 1000);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_cred_redis_handshake_done(ngx_cred_redis_t *redis)
-{
-    if (redis->conf.channel.len) {
-        ngx_cred_redis_back(redis);
-        ngx_cred_redis_ready(redis);
-
-        redis->conf.message(redis->conf.data);
-
-        return NGX_OK;
-    }
-
-    if (redis->conf.greet == NULL) {
-        ngx_cred_redis_ready(redis);
-        return NGX_OK;
-    }
-
-    /* nobody waits for it */
-
-    if (ngx_exiting && redis->ncommands == 0) {
-        ngx_cred_redis_close(redis);
-        return NGX_ERROR;
-    }
-
-    ngx_cred_redis_greet(redis);
-
-    return NGX_OK;
+    ngx_cred_redis_handshake(redis);
 }
 
 

@@ -13,10 +13,12 @@
 
 #define NGX_CRED_REDIS_BUFFER_SIZE  65536
 #define NGX_CRED_REDIS_READS        16     /* of one buffer, per event */
+#define NGX_CRED_REDIS_TLS_ALERT    0x15
 
 
 static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
 static void ngx_cred_redis_read(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err);
 static void ngx_cred_redis_timer_handler(ngx_event_t *ev);
 static u_char *ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
@@ -36,6 +38,7 @@ ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
     ngx_queue_init(&redis->greetings);
     ngx_queue_init(&redis->waiting);
     ngx_queue_init(&redis->sent);
+    ngx_queue_init(&redis->moved);
 
     redis->start.handler = ngx_cred_redis_start_handler;
     redis->start.data = redis;
@@ -74,6 +77,11 @@ ngx_cred_redis_write_handler(ngx_event_t *wev)
         return;
     }
 
+    if (redis->state == NGX_CRED_REDIS_SECURING) {
+        ngx_cred_redis_tls_handshake(redis);
+        return;
+    }
+
     ngx_cred_redis_write(redis);
 }
 
@@ -92,7 +100,7 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     redis = ev->data;
 
-    if (redis->rejected || redis->regreet) {
+    if (redis->rejected || redis->regreet || !ngx_queue_empty(&redis->moved)) {
         return;
     }
 
@@ -156,8 +164,7 @@ ngx_cred_redis_write(ngx_cred_redis_t *redis)
     out = &redis->out;
 
     if (ngx_cred_redis_send(redis) != NGX_OK) {
-        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, ngx_socket_errno,
-                            "send() failed", NULL);
+        ngx_cred_redis_broken(redis, "send() failed");
         return;
     }
 
@@ -210,6 +217,11 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
         return;
     }
 
+    if (redis->state == NGX_CRED_REDIS_SECURING) {
+        ngx_cred_redis_tls_handshake(redis);
+        return;
+    }
+
     redis->busy = 1;
     ngx_cred_redis_read(redis);
     redis->busy = 0;
@@ -222,7 +234,6 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
     char                    *err;
     ssize_t                  n;
     ngx_int_t                rc;
-    ngx_str_t                detail;
     ngx_uint_t               i;
     ngx_connection_t        *c;
     ngx_cred_redis_reply_t  *reply;
@@ -246,10 +257,14 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
                 return;
             }
 
-            ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN,
-                                n == 0 ? 0 : ngx_socket_errno,
-                                n == 0 ? "redis closed the connection"
-                                       : "recv() failed", NULL);
+            if (n == 0) {
+                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                                    "redis closed the connection", NULL);
+
+            } else {
+                ngx_cred_redis_broken(redis, "recv() failed");
+            }
+
             return;
         }
 
@@ -269,11 +284,7 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
             }
 
             if (rc == NGX_ERROR) {
-                detail.data = (u_char *) err;
-                detail.len = ngx_strlen(err);
-
-                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
-                                    "invalid reply:", &detail);
+                ngx_cred_redis_invalid(redis, err);
                 return;
             }
 
@@ -308,6 +319,27 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
                             "no read event", NULL);
     }
+}
+
+
+static void
+ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err)
+{
+    ngx_str_t  detail;
+
+    detail.data = (u_char *) err;
+    detail.len = ngx_strlen(err);
+
+    /* an alert is all that TLS answers to a command */
+
+    if (redis->state == NGX_CRED_REDIS_HANDSHAKE
+        && ngx_cred_redis_buffer[0] == NGX_CRED_REDIS_TLS_ALERT)
+    {
+        ngx_str_set(&detail, "the port speaks TLS, \"rediss://\" does, too");
+    }
+
+    ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, "invalid reply:",
+                        &detail);
 }
 
 
@@ -375,7 +407,10 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
 
     if (redis->state != NGX_CRED_REDIS_READY) {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
-                            "connecting timed out", NULL);
+                            redis->state == NGX_CRED_REDIS_SECURING
+                            ? "TLS handshake timed out, perhaps the port does "
+                              "not speak TLS"
+                            : "connecting timed out", NULL);
         return;
     }
 
@@ -439,5 +474,16 @@ ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
         buf = p;
     }
 
-    return ngx_snprintf(p, len, ", redis: \"%V\"", &redis->url.name);
+    p = ngx_snprintf(p, len, ", redis: \"%V\"", &redis->url.name);
+
+    if (redis->url.kind == NGX_CRED_REDIS_SERVER
+        || redis->state == NGX_CRED_REDIS_CLOSED)
+    {
+        return p;
+    }
+
+    len -= p - buf;
+
+    return ngx_snprintf(p, len, ", server: \"%V:%ui\"", &redis->target.name,
+                        (ngx_uint_t) redis->target.port);
 }

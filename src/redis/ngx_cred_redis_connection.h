@@ -24,6 +24,7 @@
 #define NGX_CRED_REDIS_OUTPUT          (8 * 1024 * 1024)
 #define NGX_CRED_REDIS_BACKOFF_MIN     100    /* milliseconds */
 #define NGX_CRED_REDIS_BACKOFF_MAX     1000
+#define NGX_CRED_REDIS_REDIRECTS       5      /* in a row */
 #define NGX_CRED_REDIS_ERROR_LEN       512
 #define NGX_CRED_REDIS_NAME_LEN        256    /* in logs */
 
@@ -31,20 +32,37 @@
 /* the replies that a handshake waits for, in this order */
 
 #define NGX_CRED_REDIS_AUTH            0x01
-#define NGX_CRED_REDIS_SELECT          0x02
-#define NGX_CRED_REDIS_TIME            0x04
-#define NGX_CRED_REDIS_PROBE           0x08   /* any reply will do */
-#define NGX_CRED_REDIS_SUBSCRIBE       0x10
+#define NGX_CRED_REDIS_MASTER          0x02   /* of a sentinel */
+#define NGX_CRED_REDIS_SELECT          0x04
+#define NGX_CRED_REDIS_SLOT            0x08
+#define NGX_CRED_REDIS_ROLE            0x10
+#define NGX_CRED_REDIS_TIME            0x20
+#define NGX_CRED_REDIS_PROBE           0x40   /* any reply will do */
+#define NGX_CRED_REDIS_SUBSCRIBE       0x80
+
+
+typedef struct ngx_cred_redis_tls_s  ngx_cred_redis_tls_t;
 
 
 typedef enum {
     NGX_CRED_REDIS_CLOSED = 0,
     NGX_CRED_REDIS_RESOLVING,
     NGX_CRED_REDIS_CONNECTING,
-    NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, TIME, SUBSCRIBE */
+    NGX_CRED_REDIS_SECURING,         /* TLS */
+    NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, ROLE, TIME ... */
     NGX_CRED_REDIS_GREETING,         /* the owner's commands only */
     NGX_CRED_REDIS_READY
 } ngx_cred_redis_state_e;
+
+
+/* the server to connect to: a copy, since MOVED and sentinels name others */
+
+typedef struct {
+    ngx_str_t                  name;           /* in "data" */
+    in_port_t                  port;
+    ngx_cred_redis_host_t     *host;           /* of the URL; or NULL */
+    u_char                     data[NGX_CRED_REDIS_HOST_LEN + 1];
+} ngx_cred_redis_target_t;
 
 
 struct ngx_cred_redis_s {
@@ -62,14 +80,21 @@ struct ngx_cred_redis_s {
     void                      *context;        /* the owner's */
     ngx_cred_redis_conf_t      conf;
 
-    ngx_addr_t                *literal;        /* NULL: the host is a name */
+    ngx_uint_t                 host;           /* of the URL, the first to ask;
+                                                  after them: the owner */
+    ngx_uint_t                 asked;          /* of them, by this attempt */
+    ngx_uint_t                 redirects;      /* in a row */
+    ngx_cred_redis_target_t    target;
+    ngx_cred_redis_target_t    owner;          /* of the slot, the last one */
     ngx_uint_t                 addr;           /* the next to try of many */
     ngx_resolver_ctx_t        *resolving;
     ngx_sockaddr_t             resolved;
-    ngx_addr_t                 resolved_addr;
+    socklen_t                  socklen;
+    ngx_msec_t                 deadline;       /* of the attempt */
 
     ngx_cred_redis_state_e     state;
     ngx_peer_connection_t      peer;
+    ngx_cred_redis_tls_t      *tls;            /* NULL: there was none yet */
     ngx_cred_redis_codec_t    *codec;
     ngx_cred_redis_output_t    out;
     ngx_uint_t                 handshake;      /* replies still to come */
@@ -79,6 +104,8 @@ struct ngx_cred_redis_s {
     ngx_queue_t                waiting;        /* ... and when ready */
     ngx_uint_t                 nwaiting;       /* in both */
     ngx_queue_t                sent;           /* commands for replies */
+    ngx_queue_t                moved;          /* not executed: another server
+                                                  is to */
     ngx_uint_t                 ncommands;      /* in all of them */
     ngx_uint_t                 nclosing;       /* of them */
 
@@ -100,6 +127,9 @@ struct ngx_cred_redis_s {
     uint32_t                   refused;        /* hash of the last error */
     time_t                     refused_at;     /* when it was told */
 
+    unsigned                   asking:1;       /* a sentinel */
+    unsigned                   moved_to:1;     /* MOVED has named the target of
+                                                  the next attempt */
     unsigned                   down:1;         /* and it was logged */
     unsigned                   doubtful:1;     /* was good until it got
                                                   commands, the last time */
@@ -149,15 +179,53 @@ extern ngx_uint_t  ngx_cred_redis_shutdown;
 /* connects at the end of this turn of the event loop */
 void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
 
-/* the socket is connected, or failed to: on with AUTH, SELECT, TIME */
+/* opens a connection to the address that redis->target has */
+void ngx_cred_redis_open(ngx_cred_redis_t *redis);
+
+/* the socket is connected, or failed to: on with TLS, if need be */
 void ngx_cred_redis_connected(ngx_cred_redis_t *redis);
+
+void ngx_cred_redis_start_handler(ngx_event_t *ev);
+void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
+
+
+/* ngx_cred_redis_resolve.c: which server, and at which address */
+
+/* begins an attempt: goes on with ngx_cred_redis_open(), now or later */
+void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
+
+/*
+ * A connection has failed, for the reason in redis->error: NGX_OK if the attempt
+ * goes on with another sentinel, else NGX_DECLINED.
+ */
+ngx_int_t ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis);
+
+/* the server is the right one: the next attempt begins there */
+void ngx_cred_redis_resolve_done(ngx_cred_redis_t *redis);
+
+/* what a sentinel says of the master */
+void ngx_cred_redis_resolve_named(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+
+/*
+ * Whether an error reply says that another server is to be asked, so that
+ * nothing was executed; with MOVED that is the target then.
+ */
+ngx_uint_t ngx_cred_redis_misplaced(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+
+/* connects to the target in place of what it is connected to */
+void ngx_cred_redis_redirect(ngx_cred_redis_t *redis);
+
+
+/* ngx_cred_redis_handshake.c */
+
+/* on with AUTH, SELECT, ROLE, TIME */
+void ngx_cred_redis_handshake(ngx_cred_redis_t *redis);
 
 /* takes their replies; NGX_ERROR if the connection ended by it */
 ngx_int_t ngx_cred_redis_handshake_reply(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
-
-void ngx_cred_redis_start_handler(ngx_event_t *ev);
-void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 
 /* ngx_cred_redis_end.c */
@@ -169,6 +237,9 @@ void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
  */
 void ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status,
     ngx_err_t err, const char *reason, ngx_str_t *detail);
+
+/* closes the socket, and forgets what belongs to it; commands stay */
+void ngx_cred_redis_disconnect(ngx_cred_redis_t *redis);
 
 /* closes it, silently; there must be no commands */
 void ngx_cred_redis_close(ngx_cred_redis_t *redis);
@@ -220,6 +291,25 @@ ngx_int_t ngx_cred_redis_dispatch(ngx_cred_redis_t *redis,
 /* ends a command that is in none of the queues any more */
 void ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status);
+
+
+/* ngx_cred_redis_tls.c */
+
+/* the name that a certificate has to be for; may be an IP address */
+ngx_str_t *ngx_cred_redis_tls_name(ngx_cred_redis_t *redis);
+
+/*
+ * The socket is connected, and there is an event for either while it is being
+ * secured: on with ngx_cred_redis_handshake(), if that does not fail.
+ */
+void ngx_cred_redis_tls_start(ngx_cred_redis_t *redis);
+void ngx_cred_redis_tls_handshake(ngx_cred_redis_t *redis);
+
+/* closes the connection of a URL with TLS, however far it has come */
+void ngx_cred_redis_tls_close(ngx_cred_redis_t *redis);
+
+/* reading or writing has failed; with TLS OpenSSL has the reason */
+void ngx_cred_redis_broken(ngx_cred_redis_t *redis, const char *reason);
 
 
 #endif /* _NGX_CRED_REDIS_CONNECTION_H_INCLUDED_ */

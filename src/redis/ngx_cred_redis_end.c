@@ -17,7 +17,8 @@ static void ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
     ngx_queue_t *others);
 static void ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src);
 static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
-static void ngx_cred_redis_disconnect(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_return(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_follow(ngx_cred_redis_t *redis);
 
 
 void
@@ -33,6 +34,10 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
     if (!redis->rejected) {
         ngx_cred_redis_word(redis, err, reason, detail);
         redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+    }
+
+    if (ngx_cred_redis_resolve_other(redis) == NGX_OK) {
+        return;
     }
 
     /* nobody can do anything about it, or has read of it already */
@@ -64,6 +69,8 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         ngx_add_timer(&redis->backoff, delay);
     }
 
+    ngx_cred_redis_return(redis);
+
     ngx_queue_init(&others);
     ngx_cred_redis_move(&others, &redis->waiting);
 
@@ -81,7 +88,8 @@ ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err, const char *reason,
     ngx_str_t   text;
 
     last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
-    p = ngx_slprintf(redis->error, last, "%s", reason);
+    p = ngx_slprintf(redis->error, last, "%s%s",
+                     redis->asking ? "sentinel: " : "", reason);
 
     if (detail) {
         p = ngx_slprintf(p, last, " %V", detail);
@@ -109,6 +117,8 @@ ngx_cred_redis_renew(ngx_cred_redis_t *redis)
 
     ngx_cred_redis_word(redis, 0, "the connection was renewed", NULL);
     redis->refusal = NGX_CRED_REDIS_UNREACHABLE;
+
+    ngx_cred_redis_return(redis);
 
     ngx_queue_init(&none);
     ngx_cred_redis_end(redis, NGX_CRED_REDIS_BROKEN, &none);
@@ -239,6 +249,16 @@ ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src)
 }
 
 
+/* what was not executed waits again, before all others */
+
+static void
+ngx_cred_redis_return(ngx_cred_redis_t *redis)
+{
+    ngx_cred_redis_move(&redis->moved, &redis->waiting);
+    ngx_cred_redis_move(&redis->waiting, &redis->moved);
+}
+
+
 /* how many of the commands in "sent" have not a byte out yet */
 
 static ngx_uint_t
@@ -286,7 +306,7 @@ ngx_cred_redis_close(ngx_cred_redis_t *redis)
 }
 
 
-static void
+void
 ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
 {
     if (redis->resolving) {
@@ -295,7 +315,14 @@ ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
     }
 
     if (redis->peer.connection) {
-        ngx_close_connection(redis->peer.connection);
+
+        if (redis->url.tls) {
+            ngx_cred_redis_tls_close(redis);
+
+        } else {
+            ngx_close_connection(redis->peer.connection);
+        }
+
         redis->peer.connection = NULL;
     }
 
@@ -338,6 +365,24 @@ ngx_cred_redis_back(ngx_cred_redis_t *redis)
 }
 
 
+/* another server is to execute what this one did not */
+
+static void
+ngx_cred_redis_follow(ngx_cred_redis_t *redis)
+{
+    if (redis->redirects++ == NGX_CRED_REDIS_REDIRECTS) {
+        redis->doubtful = 1;
+        redis->rejected = 1;
+        redis->refusal = NGX_CRED_REDIS_REFUSED;
+
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, NULL, NULL);
+        return;
+    }
+
+    ngx_cred_redis_renew(redis);
+}
+
+
 /* what closes the connection is done when none of its handlers is running */
 
 void
@@ -352,6 +397,11 @@ ngx_cred_redis_end_handler(ngx_event_t *ev)
 
     } else if (redis->regreet) {
         ngx_cred_redis_renew(redis);
+
+    } else if (!ngx_queue_empty(&redis->moved)
+               && ngx_queue_empty(&redis->sent))
+    {
+        ngx_cred_redis_follow(redis);
     }
 
     if (redis->retired && redis->ncommands == 0) {

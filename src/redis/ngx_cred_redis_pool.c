@@ -36,7 +36,6 @@ static ngx_cred_redis_t *ngx_cred_redis_create(ngx_cred_redis_conf_t *conf,
     ngx_str_t *url, const char *kind, ngx_str_t *name, char **err);
 static ngx_int_t ngx_cred_redis_names(ngx_cred_redis_t *redis,
     ngx_str_t *identity, ngx_str_t *name);
-static ngx_int_t ngx_cred_redis_address(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_retire(ngx_cred_redis_t *redis);
 static ngx_uint_t ngx_cred_redis_unused(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_sweep_handler(ngx_event_t *ev);
@@ -250,8 +249,17 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    if (redis->url.tls) {
-        *err = "\"rediss://\" is not supported by this version";
+    if (redis->url.kind == NGX_CRED_REDIS_CLUSTER
+        && !ngx_cred_redis_tagged(conf->key.len
+                                  ? &redis->conf.key
+                                  : ngx_cred_redis_prefix(redis)))
+    {
+        *err = "a cluster needs a prefix with a \"{tag}\"";
+        goto failed;
+    }
+
+    if (redis->url.tls && conf->ssl == NULL) {
+        *err = "\"rediss://\" without settings for TLS";
         goto failed;
     }
 
@@ -267,11 +275,6 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
     if (redis->url.user.len && redis->url.password.len == 0) {
         *err = "user without a password";
-        goto failed;
-    }
-
-    if (conf->naddrs == 0 && ngx_cred_redis_address(redis) != NGX_OK) {
-        *err = "no memory";
         goto failed;
     }
 
@@ -314,55 +317,6 @@ ngx_cred_redis_names(ngx_cred_redis_t *redis, ngx_str_t *identity,
 
     redis->shown.data = p;
     redis->shown.len = ngx_cred_redis_printable(p, p + len, name) - p;
-
-    return NGX_OK;
-}
-
-
-/* an address that needs no resolver; a name is left to each connect */
-
-static ngx_int_t
-ngx_cred_redis_address(ngx_cred_redis_t *redis)
-{
-    ngx_int_t            rc;
-    ngx_addr_t          *addr;
-    struct sockaddr_un  *saun;
-
-    addr = ngx_pcalloc(redis->pool, sizeof(ngx_addr_t));
-    if (addr == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (redis->url.path.len) {
-        saun = ngx_pcalloc(redis->pool, sizeof(struct sockaddr_un));
-        if (saun == NULL) {
-            return NGX_ERROR;
-        }
-
-        saun->sun_family = AF_UNIX;
-        ngx_memcpy(saun->sun_path, redis->url.path.data, redis->url.path.len);
-
-        addr->sockaddr = (struct sockaddr *) saun;
-        addr->socklen = sizeof(struct sockaddr_un);
-
-    } else {
-        rc = ngx_parse_addr(redis->pool, addr, redis->url.host.data,
-                            redis->url.host.len);
-
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (rc == NGX_DECLINED) {
-            return NGX_OK;
-        }
-
-        ngx_inet_set_port(addr->sockaddr, redis->url.port);
-    }
-
-    addr->name = redis->url.name;
-
-    redis->literal = addr;
 
     return NGX_OK;
 }

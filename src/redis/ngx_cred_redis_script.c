@@ -35,6 +35,8 @@ static ngx_uint_t ngx_cred_redis_common(ngx_cred_redis_script_t *script,
 static ngx_cred_redis_reply_t *ngx_cred_redis_own(
     ngx_cred_redis_script_t *script, ngx_cred_redis_reply_t *reply,
     ngx_uint_t n, ngx_cred_redis_reply_t *slice);
+static ngx_int_t ngx_cred_redis_misplace(ngx_cred_redis_t *redis,
+    ngx_queue_t *call, ngx_uint_t n, ngx_str_t *error);
 static void ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call,
     ngx_uint_t n);
 static void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
@@ -90,6 +92,7 @@ ngx_cred_redis_eval(ngx_cred_redis_t *redis, ngx_cred_redis_command_t *command)
     /* Redis has something to do while the rest of this turn goes on */
 
     if (redis->nwaiting >= NGX_CRED_REDIS_FULL && !redis->regreet
+        && ngx_queue_empty(&redis->moved)
         && ngx_cred_redis_encode(redis) == NGX_OK)
     {
         (void) ngx_cred_redis_send(redis);
@@ -307,9 +310,19 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
-    if (!redis->answered && redis->state == NGX_CRED_REDIS_READY) {
-        redis->answered = 1;
-        ngx_cred_redis_back(redis);
+    if (ngx_cred_redis_misplaced(redis, reply)
+        && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    if (redis->state == NGX_CRED_REDIS_READY) {
+        redis->redirects = 0;
+
+        if (!redis->answered) {
+            redis->answered = 1;
+            ngx_cred_redis_back(redis);
+        }
     }
 
     if (reply->type == NGX_CRED_REDIS_ERROR && !first->eval
@@ -394,6 +407,60 @@ ngx_cred_redis_own(ngx_cred_redis_script_t *script,
     slice->elts = elts;
 
     return slice;
+}
+
+
+/*
+ * Another server is to execute it: once all that was sent has been answered, or
+ * after this greeting.  NGX_DECLINED if that has led nowhere.
+ */
+
+static ngx_int_t
+ngx_cred_redis_misplace(ngx_cred_redis_t *redis, ngx_queue_t *call,
+    ngx_uint_t n, ngx_str_t *error)
+{
+    ngx_queue_t               *q;
+    ngx_cred_redis_command_t  *command;
+
+    if (redis->state == NGX_CRED_REDIS_GREETING) {
+
+        if (redis->redirects++ == NGX_CRED_REDIS_REDIRECTS) {
+            return NGX_DECLINED;
+        }
+
+        redis->nwaiting += n;
+        ngx_queue_add(&redis->greetings, call);
+
+        ngx_cred_redis_regreet(redis);
+
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, &redis->log, 0,
+                  "another redis is to be asked: %V", error);
+
+    redis->error_len = ngx_cred_redis_printable(redis->error,
+                                                redis->error
+                                                + NGX_CRED_REDIS_ERROR_LEN,
+                                                error)
+                       - redis->error;
+
+    for (q = ngx_queue_head(call);
+         q != ngx_queue_sentinel(call);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_cred_redis_command_t, queue);
+        command->eval = 0;
+    }
+
+    redis->nwaiting += n;
+    ngx_queue_add(&redis->moved, call);
+
+    if (ngx_queue_empty(&redis->sent)) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -484,6 +551,7 @@ ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status)
 {
     command->status = status;
+    command->redis = redis;
     command->whole = NULL;
     command->error.data = redis->error;
     command->error.len = redis->error_len;

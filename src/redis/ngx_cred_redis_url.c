@@ -14,23 +14,64 @@
     (sizeof(((struct sockaddr_un *) 0)->sun_path) - 1)
 
 
+typedef struct {
+    ngx_str_t              name;
+    ngx_cred_redis_kind_e  kind;
+    in_port_t              port;
+    ngx_uint_t             tls;
+} ngx_cred_redis_scheme_t;
+
+
+static ngx_int_t ngx_cred_redis_url_unix(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static ngx_int_t ngx_cred_redis_url_servers(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static u_char *ngx_cred_redis_url_master(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static ngx_cred_redis_scheme_t *ngx_cred_redis_url_scheme(ngx_str_t *text);
 static ngx_int_t ngx_cred_redis_url_authority(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static ngx_int_t ngx_cred_redis_url_hosts(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static ngx_int_t ngx_cred_redis_url_host(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_cred_redis_host_t *host, char **err);
 static ngx_int_t ngx_cred_redis_url_query(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
+static ngx_int_t ngx_cred_redis_url_value(ngx_pool_t *pool,
+    u_char *p, u_char *last, ngx_str_t *dst, char **err);
 static ngx_int_t ngx_cred_redis_url_db(u_char *p, u_char *last,
     ngx_cred_redis_url_t *url, char **err);
 static ngx_int_t ngx_cred_redis_url_name(ngx_pool_t *pool,
     ngx_cred_redis_url_t *url);
+static u_char *ngx_cred_redis_url_name_host(u_char *p,
+    ngx_cred_redis_host_t *host);
 static ngx_int_t ngx_cred_redis_url_decode(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_str_t *dst, char **err);
+
+
+static ngx_cred_redis_scheme_t  ngx_cred_redis_schemes[] = {
+    { ngx_string("redis://"),
+      NGX_CRED_REDIS_SERVER, NGX_CRED_REDIS_PORT, 0 },
+    { ngx_string("rediss://"),
+      NGX_CRED_REDIS_SERVER, NGX_CRED_REDIS_PORT, 1 },
+    { ngx_string("redis-sentinel://"),
+      NGX_CRED_REDIS_SENTINEL, NGX_CRED_REDIS_SENTINEL_PORT, 0 },
+    { ngx_string("rediss-sentinel://"),
+      NGX_CRED_REDIS_SENTINEL, NGX_CRED_REDIS_SENTINEL_PORT, 1 },
+    { ngx_string("redis-cluster://"),
+      NGX_CRED_REDIS_CLUSTER, NGX_CRED_REDIS_PORT, 0 },
+    { ngx_string("rediss-cluster://"),
+      NGX_CRED_REDIS_CLUSTER, NGX_CRED_REDIS_PORT, 1 }
+};
 
 
 ngx_int_t
 ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_cred_redis_url_t *url, char **err)
 {
-    u_char  *p, *last, *query, *path;
+    u_char                   *p, *last, *query;
+    ngx_int_t                 rc;
+    ngx_cred_redis_scheme_t  *scheme;
 
     ngx_memzero(url, sizeof(ngx_cred_redis_url_t));
 
@@ -39,63 +80,41 @@ ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
     p = text->data;
     last = p + text->len;
 
+    scheme = ngx_cred_redis_url_scheme(text);
+
+    if (scheme) {
+        p += scheme->name.len;
+
+        url->kind = scheme->kind;
+        url->port = scheme->port;
+        url->tls = scheme->tls;
+
+        last = ngx_cred_redis_url_master(pool, p, last, url, err);
+        if (last == NULL) {
+            return NGX_ERROR;
+        }
+
+    } else if (text->len >= 5
+               && ngx_strncasecmp(p, (u_char *) "unix:", 5) == 0)
+    {
+        p += 5;
+
+    } else {
+        *err = "neither \"redis://\", \"rediss://\" nor \"unix:\"";
+        return NGX_ERROR;
+    }
+
     query = ngx_strlchr(p, last, '?');
 
     if (query == NULL) {
         query = last;
     }
 
-    if (text->len >= 5 && ngx_strncasecmp(p, (u_char *) "unix:", 5) == 0) {
-        p += 5;
+    rc = scheme ? ngx_cred_redis_url_servers(pool, p, query, url, err)
+                : ngx_cred_redis_url_unix(pool, p, query, url, err);
 
-        if (ngx_cred_redis_url_decode(pool, p, query, &url->path, err)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (url->path.len < 2 || url->path.data[0] != '/') {
-            *err = "no absolute path of a unix socket";
-            return NGX_ERROR;
-        }
-
-        if (url->path.len > NGX_CRED_REDIS_UNIX_LEN) {
-            *err = "too long path of a unix socket";
-            return NGX_ERROR;
-        }
-
-    } else {
-
-        if (text->len >= 8 && ngx_strncasecmp(p, (u_char *) "redis://", 8) == 0)
-        {
-            p += 8;
-
-        } else if (text->len >= 9
-                   && ngx_strncasecmp(p, (u_char *) "rediss://", 9) == 0)
-        {
-            p += 9;
-            url->tls = 1;
-
-        } else {
-            *err = "neither \"redis://\", \"rediss://\" nor \"unix:\"";
-            return NGX_ERROR;
-        }
-
-        path = ngx_strlchr(p, query, '/');
-
-        if (path == NULL) {
-            path = query;
-        }
-
-        if (ngx_cred_redis_url_authority(pool, p, path, url, err) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (query - path > 1
-            && ngx_cred_redis_url_db(path + 1, query, url, err) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (query < last
@@ -113,12 +132,117 @@ ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
+static ngx_cred_redis_scheme_t *
+ngx_cred_redis_url_scheme(ngx_str_t *text)
+{
+    ngx_uint_t                i, n;
+    ngx_cred_redis_scheme_t  *scheme;
+
+    n = sizeof(ngx_cred_redis_schemes) / sizeof(ngx_cred_redis_scheme_t);
+
+    for (i = 0; i < n; i++) {
+        scheme = &ngx_cred_redis_schemes[i];
+
+        if (text->len >= scheme->name.len
+            && ngx_strncasecmp(text->data, scheme->name.data,
+                               scheme->name.len)
+               == 0)
+        {
+            return scheme;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* the name behind "#"; returns where the rest ends, or NULL */
+
+static u_char *
+ngx_cred_redis_url_master(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_cred_redis_url_t *url, char **err)
+{
+    u_char  *hash;
+
+    if (url->kind != NGX_CRED_REDIS_SENTINEL) {
+        return last;
+    }
+
+    for (hash = last; hash > p && hash[-1] != '#'; hash--) { /* void */ }
+
+    if (hash == p || hash == last) {
+        *err = "no \"#NAME\" of a master";
+        return NULL;
+    }
+
+    if (ngx_cred_redis_url_decode(pool, hash, last, &url->master, err)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return hash - 1;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_url_unix(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_cred_redis_url_t *url, char **err)
+{
+    if (ngx_cred_redis_url_decode(pool, p, last, &url->path, err) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (url->path.len < 2 || url->path.data[0] != '/') {
+        *err = "no absolute path of a unix socket";
+        return NGX_ERROR;
+    }
+
+    if (url->path.len > NGX_CRED_REDIS_UNIX_LEN) {
+        *err = "too long path of a unix socket";
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_url_servers(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_cred_redis_url_t *url, char **err)
+{
+    u_char  *path;
+
+    path = ngx_strlchr(p, last, '/');
+
+    if (path == NULL) {
+        path = last;
+    }
+
+    if (ngx_cred_redis_url_authority(pool, p, path, url, err) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (last - path > 1
+        && ngx_cred_redis_url_db(path + 1, last, url, err) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (url->db && url->kind == NGX_CRED_REDIS_CLUSTER) {
+        *err = "a cluster has database 0 alone";
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
     ngx_cred_redis_url_t *url, char **err)
 {
-    u_char     *at, *colon, *port, *end;
-    ngx_int_t   n;
+    u_char  *at, *colon;
 
     for (at = last; at > p && at[-1] != '@'; at--) { /* void */ }
 
@@ -151,6 +275,70 @@ ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
         p = at;
     }
 
+    return ngx_cred_redis_url_hosts(pool, p, last, url, err);
+}
+
+
+static ngx_int_t
+ngx_cred_redis_url_hosts(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_cred_redis_url_t *url, char **err)
+{
+    u_char      *comma;
+    ngx_uint_t   n;
+
+    n = 1;
+
+    for (comma = p; comma < last; comma++) {
+        n += (*comma == ',');
+    }
+
+    if (n > 1 && url->kind == NGX_CRED_REDIS_SERVER) {
+        *err = "more than one host";
+        return NGX_ERROR;
+    }
+
+    if (n > NGX_CRED_REDIS_HOSTS) {
+        *err = "too many hosts";
+        return NGX_ERROR;
+    }
+
+    url->hosts = ngx_pcalloc(pool, n * sizeof(ngx_cred_redis_host_t));
+    if (url->hosts == NULL) {
+        *err = "no memory";
+        return NGX_ERROR;
+    }
+
+    for ( /* void */ ; url->nhosts < n; p = comma + 1) {
+
+        comma = ngx_strlchr(p, last, ',');
+
+        if (comma == NULL) {
+            comma = last;
+        }
+
+        url->hosts[url->nhosts].port = url->port;
+
+        if (ngx_cred_redis_url_host(pool, p, comma, &url->hosts[url->nhosts],
+                                    err)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        url->nhosts++;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_cred_redis_host_t *host, char **err)
+{
+    u_char     *port, *end;
+    ngx_int_t   n;
+
     if (p < last && *p == '[') {
         port = ngx_strlchr(p, last, ']');
 
@@ -172,16 +360,19 @@ ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
         end = port;
     }
 
-    if (ngx_cred_redis_url_decode(pool, p, end, &url->host, err) != NGX_OK) {
+    if (ngx_cred_redis_url_decode(pool, p, end, &host->name, err) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (url->host.len == 0) {
+    if (host->name.len == 0) {
         *err = "no host";
         return NGX_ERROR;
     }
 
-    url->port = NGX_CRED_REDIS_PORT;
+    if (host->name.len > NGX_CRED_REDIS_HOST_LEN) {
+        *err = "too long host";
+        return NGX_ERROR;
+    }
 
     if (port < last) {
         n = ngx_atoi(port + 1, last - port - 1);
@@ -191,7 +382,7 @@ ngx_cred_redis_url_authority(ngx_pool_t *pool, u_char *p, u_char *last,
             return NGX_ERROR;
         }
 
-        url->port = (in_port_t) n;
+        host->port = (in_port_t) n;
     }
 
     return NGX_OK;
@@ -226,19 +417,20 @@ ngx_cred_redis_url_query(ngx_pool_t *pool, u_char *p, u_char *last,
 
         if (value - p == 7 && ngx_strncmp(p, "prefix=", 7) == 0) {
 
-            if (url->prefix.data) {
-                *err = "duplicate \"prefix\"";
-                return NGX_ERROR;
-            }
-
-            if (ngx_cred_redis_url_decode(pool, value, next, &url->prefix, err)
+            if (ngx_cred_redis_url_value(pool, value, next, &url->prefix, err)
                 != NGX_OK)
             {
                 return NGX_ERROR;
             }
 
-            if (url->prefix.len == 0) {
-                *err = "empty \"prefix\"";
+        } else if (value - p == 18
+                   && ngx_strncmp(p, "sentinel_password=", 18) == 0
+                   && url->kind == NGX_CRED_REDIS_SENTINEL)
+        {
+            if (ngx_cred_redis_url_value(pool, value, next,
+                                         &url->sentinel_password, err)
+                != NGX_OK)
+            {
                 return NGX_ERROR;
             }
 
@@ -258,6 +450,28 @@ ngx_cred_redis_url_query(ngx_pool_t *pool, u_char *p, u_char *last,
             *err = "unknown parameter";
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cred_redis_url_value(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_str_t *dst, char **err)
+{
+    if (dst->data) {
+        *err = "duplicate parameter";
+        return NGX_ERROR;
+    }
+
+    if (ngx_cred_redis_url_decode(pool, p, last, dst, err) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (dst->len == 0) {
+        *err = "empty parameter";
+        return NGX_ERROR;
     }
 
     return NGX_OK;
@@ -286,11 +500,16 @@ ngx_cred_redis_url_db(u_char *p, u_char *last, ngx_cred_redis_url_t *url,
 static ngx_int_t
 ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url)
 {
-    u_char  *p;
-    size_t   len;
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
 
-    len = sizeof("unix:?db=") + url->path.len + NGX_INT_T_LEN
-          + sizeof("[]:65535/") + url->host.len;
+    len = sizeof("unix:?db=/#") + NGX_INT_T_LEN + url->path.len
+          + url->master.len;
+
+    for (i = 0; i < url->nhosts; i++) {
+        len += url->hosts[i].name.len + sizeof("[]:65535,");
+    }
 
     p = ngx_pnalloc(pool, len);
     if (p == NULL) {
@@ -302,14 +521,21 @@ ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url)
     if (url->path.len) {
         p = ngx_sprintf(p, "unix:%V?db=%ui", &url->path, url->db);
 
-    } else if (ngx_strlchr(url->host.data, url->host.data + url->host.len, ':'))
-    {
-        p = ngx_sprintf(p, "[%V]:%ui/%ui", &url->host,
-                        (ngx_uint_t) url->port, url->db);
-
     } else {
-        p = ngx_sprintf(p, "%V:%ui/%ui", &url->host,
-                        (ngx_uint_t) url->port, url->db);
+        for (i = 0; i < url->nhosts; i++) {
+
+            if (i) {
+                *p++ = ',';
+            }
+
+            p = ngx_cred_redis_url_name_host(p, &url->hosts[i]);
+        }
+
+        p = ngx_sprintf(p, "/%ui", url->db);
+    }
+
+    if (url->master.len) {
+        p = ngx_sprintf(p, "#%V", &url->master);
     }
 
     url->name.len = p - url->name.data;
@@ -319,6 +545,40 @@ ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url)
     (void) ngx_cred_redis_printable(url->name.data, p, &url->name);
 
     return NGX_OK;
+}
+
+
+static u_char *
+ngx_cred_redis_url_name_host(u_char *p, ngx_cred_redis_host_t *host)
+{
+    ngx_str_t  *name;
+
+    name = &host->name;
+
+    if (ngx_strlchr(name->data, name->data + name->len, ':')) {
+        return ngx_sprintf(p, "[%V]:%ui", name, (ngx_uint_t) host->port);
+    }
+
+    return ngx_sprintf(p, "%V:%ui", name, (ngx_uint_t) host->port);
+}
+
+
+ngx_uint_t
+ngx_cred_redis_tagged(ngx_str_t *prefix)
+{
+    u_char  *p, *last;
+
+    last = prefix->data + prefix->len;
+
+    p = ngx_strlchr(prefix->data, last, '{');
+
+    if (p == NULL) {
+        return 0;
+    }
+
+    last = ngx_strlchr(p, last, '}');
+
+    return last != NULL && last - p > 1;
 }
 
 

@@ -29,6 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char                  *err;
     ngx_str_t              text;
+    ngx_uint_t             i;
     ngx_pool_t            *pool;
     ngx_cred_redis_url_t   url;
 
@@ -49,20 +50,30 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_assert(url.name.len > 0);
 
     if (url.path.len) {
-        fuzz_assert(url.path.data[0] == '/' && url.host.len == 0);
+        fuzz_assert(url.path.data[0] == '/' && url.nhosts == 0);
         fuzz_assert(url.path.len < sizeof(((struct sockaddr_un *) 0)
                                           ->sun_path));
         fuzz_assert(!url.tls);
 
     } else {
-        fuzz_assert(url.host.len > 0);
-        fuzz_assert(url.port > 0);
+        fuzz_assert(url.nhosts > 0 && url.nhosts <= NGX_CRED_REDIS_HOSTS);
+        fuzz_assert(url.nhosts == 1 || url.kind != NGX_CRED_REDIS_SERVER);
+        fuzz_assert((url.master.len != 0)
+                    == (url.kind == NGX_CRED_REDIS_SENTINEL));
     }
 
     /* these go to connect(), to the resolver and to logs */
 
+    for (i = 0; i < url.nhosts; i++) {
+        fuzz_assert(url.hosts[i].name.len > 0);
+        fuzz_assert(url.hosts[i].name.len <= NGX_CRED_REDIS_HOST_LEN);
+        fuzz_assert(url.hosts[i].port > 0);
+
+        fuzz_clean(&url.hosts[i].name, "host");
+    }
+
     fuzz_clean(&url.path, "path");
-    fuzz_clean(&url.host, "host");
+    fuzz_clean(&url.master, "master");
     fuzz_clean(&url.name, "name");
 
     ngx_destroy_pool(pool);

@@ -347,6 +347,7 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     ->release(RULE)         ends a rule, or all: what was held goes on
     ->cut, ->mend           closes all connections and refuses others
     ->hang_up               closes all connections
+    ->lead(NAME)            those made from now on lead to this Redis
     ->connections           how many there are
 
     dns(NAME => ADDRESS, ...)         the port of a name server

@@ -12,9 +12,10 @@
 static void
 test_good(const char *text, const char *expected)
 {
-    char                  *err;
-    ngx_str_t             *s, *got;
-    ngx_cred_redis_url_t   url;
+    char                   *err;
+    ngx_str_t              *s, *got;
+    ngx_cred_redis_url_t    url;
+    ngx_cred_redis_host_t   none, *host;
 
     s = unit_bytes(text, ngx_strlen(text));
     err = NULL;
@@ -24,10 +25,13 @@ test_good(const char *text, const char *expected)
         return;
     }
 
+    ngx_memzero(&none, sizeof(ngx_cred_redis_host_t));
+    host = url.nhosts ? &url.hosts[0] : &none;
+
     got = unit_format("%s user=%V password=%V host=%V port=%ui path=%V "
                       "db=%ui prefix=%V",
                       url.tls ? "tls" : "plain", &url.user, &url.password,
-                      &url.host, (ngx_uint_t) url.port, &url.path, url.db,
+                      &host->name, (ngx_uint_t) host->port, &url.path, url.db,
                       &url.prefix);
 
     unit_is(got, unit_bytes(expected, ngx_strlen(expected)), "%s", text);

@@ -45,6 +45,7 @@ sub fake_serve {
         AUTH   => "+OK\r\n",
         SELECT => "+OK\r\n",
         PING   => "+PONG\r\n",
+        ROLE   => resp_role(),
         TIME   => sub { resp(Time::HiRes::gettimeofday()) },
         STREAM => "*4\r\n:1\r\n\$3\r\n0-0\r\n\$0\r\n\r\n\$1\r\n0\r\n",
         %{ $args{replies} || {} },
@@ -95,6 +96,9 @@ sub fake_serve {
         }
     }
 }
+
+
+sub resp_role { return "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n" }
 
 
 sub fake_send {

@@ -108,6 +108,11 @@ sub mend { $_[0]->tell('mend') }
 sub hang_up { $_[0]->tell('hang_up') }
 
 
+# connections that are made from now on lead to this Redis
+
+sub lead { $_[0]->tell('lead', to => redis_socket($_[1])) }
+
+
 # how many connections there are
 
 sub connections { $_[0]->tell('connections') }
@@ -190,6 +195,9 @@ sub obey {
 
     } elsif ($what eq 'connections') {
         $answer = @Pairs;
+
+    } elsif ($what eq 'lead') {
+        $Upstream = $args->{to};
 
     } else {
         close_pair($_) for my @all = @Pairs;
