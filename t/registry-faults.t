@@ -7,7 +7,7 @@ use CredTest::Delete;
 defaults(sample(<<'END'));
 cred_connect_timeout  1s;
 cred_command_timeout  1s;
-cred_cascade_timeout  1s;
+cred_cascade_timeout  20s;
 cred_retry_delay      100ms 200ms;
 END
 
@@ -524,7 +524,8 @@ my $relay = sub {
 $ENV{TEST_NGINX_FAKE} = fake(step => 1, pause => 0.0002,
                              replies => { EVALSHA => $relay, EVAL => $relay });
 --- http_config
-cred_registry redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_cascade_timeout  20s;
 --- script
 answer_is(del('api-user'), 'deleted', everywhere());
 
@@ -754,6 +755,8 @@ $ENV{TEST_NGINX_DENIES} = fake(replies => { TIME => $denied });
 $ENV{TEST_NGINX_MUTE} = fake(replies => { TIME => undef, AUTH => undef });
 --- config
 location ~ /denied   { cred_delete apinizer;
+                       cred_connect_timeout 20s;
+                       cred_command_timeout 20s;
                        cred_registry redis://127.0.0.1:$TEST_NGINX_DENIES; }
 location ~ /hands    { cred_delete apinizer;
                        cred_registry redis://127.0.0.1:$TEST_NGINX_MUTE; }
