@@ -2,6 +2,7 @@
 # What nginx -t says of configurations, with file and line.
 
 use CredTest redis => ['registry'];
+use CredTest::Certs;
 
 my $dir = temp_dir();
 my $file = "$dir/nginx.conf";
@@ -251,3 +252,86 @@ accepted("cred_registry $_;")
     for "redis://127.0.0.1 password_file=$dir/password",
         "redis://user\@127.0.0.1 password_file=password",
         "unix:/a password_file=password";
+
+
+# cred_ssl_...
+
+certificate($_) for qw(client other);
+certificate('locked', password => 'secret');
+open $out, '>', "$dir/other";
+print $out "another\n";
+close $out;
+
+my $c = pem('client.crt');
+my $k = pem('client.key');
+my $s = 'cred_registry rediss://127.0.0.1;';
+
+for (['cred_ssl_verify x', 'invalid value "x" in "cred_ssl_verify" directive'],
+     ['cred_ssl_verify_depth -1', 'invalid number'],
+     ['cred_ssl_verify_depth 101', 'value must be between 0 and 100'],
+     ['cred_ssl_protocols SSLv3', 'invalid value "SSLv3"'],
+     ['cred_ssl_protocols TLSv1.2 x', 'invalid value "x"'],
+     ['cred_ssl_password_file none', 'failed (2: No such file or directory)'],
+     map({ ["cred_ssl_name $_", '"cred_ssl_name" directive has an invalid name'] }
+         '""', '[::1]', 'a:1', 'a/b', '*.a', '"a b"', 'x' x 256),
+     map({ my ($name, $value) = split ' ';
+           ["cred_ssl_$_; cred_ssl_$_", qq("cred_ssl_$name" directive is duplicate)] }
+         'name a', "certificate $c", "certificate_key $k", 'crl a', 'verify on',
+         'trusted_certificate a', 'ciphers DEFAULT', "password_file $dir/password",
+         'verify_depth 1'))
+{
+    refused($_->[2] // 10, $_->[1], "$_->[0];");
+}
+
+# what only shows when a context is made has the line of its own directive
+
+for (['cred_ssl_trusted_certificate none;', 'none") failed'],
+     ["cred_ssl_trusted_certificate $dir/password;", 'no certificate or crl found'],
+     ['cred_ssl_crl none;', 'none") failed'],
+     ['cred_ssl_ciphers none;', 'SSL_CTX_set_cipher_list("none") failed'],
+     ["cred_ssl_certificate none; cred_ssl_certificate_key $k;",
+      'cannot load certificate "'],
+     ["cred_ssl_certificate $c; cred_ssl_certificate_key none;",
+      'cannot load certificate key "'],
+     ["cred_ssl_certificate $c; cred_ssl_certificate_key " . pem('other.key') . ';',
+      'key values mismatch'],
+     ["cred_ssl_certificate " . pem('locked.crt') . '; cred_ssl_certificate_key '
+      . pem('locked.key') . "; cred_ssl_password_file $dir/other;",
+      'cannot load certificate key "'],
+     ["cred_ssl_certificate $c;",
+      'no "cred_ssl_certificate_key" for "cred_ssl_certificate"'],
+     ["cred_ssl_certificate_key $k;",
+      'no "cred_ssl_certificate" for "cred_ssl_certificate_key"'],
+     ['cred_ssl_conf_command Nonsense x;', 'SSL_CONF_cmd("Nonsense", "x") failed'])
+{
+    my ($conf, $wanted) = @$_;
+    refused(10, $wanted, $conf, $s);
+    refused(10, $wanted, $conf, undef, 'cred_registry redis://127.0.0.1;');
+    refused(20, $wanted, 'cred_ssl_verify on;', $conf,
+            'cred_environment rediss://127.0.0.1; cred_access iam;');
+    accepted($conf);
+    accepted($conf, undef, 'cred_environment redis://127.0.0.1; cred_access iam;');
+}
+
+refused(31, 'SSL_CONF_cmd("Nonsense", "x") failed', $s, undef,
+        "cred_ssl_conf_command Options -SessionTicket;\n"
+        . 'cred_ssl_conf_command Nonsense x;');
+
+accepted($s, $_, 'cred_delete apinizer;')
+    for "cred_ssl_certificate $c; cred_ssl_certificate_key $k;",
+        'cred_ssl_certificate ' . pem('locked.crt') . '; cred_ssl_certificate_key '
+        . pem('locked.key') . "; cred_ssl_password_file $dir/password;",
+        'cred_ssl_trusted_certificate ' . pem('ca.crt') . '; cred_ssl_crl '
+        . pem('ca.crl') . '; cred_ssl_verify_depth 0;',
+        'cred_ssl_protocols TLSv1.2; cred_ssl_ciphers HIGH;',
+        'cred_ssl_name redis.example.com;', 'cred_ssl_name 10.0.0.1;',
+        'cred_ssl_name 2001:db8::1;', 'cred_ssl_conf_command Options -SessionTicket;';
+
+for (10, 20, 30) {
+    my @conf = ($r, undef, undef);
+    $conf[$_ / 10 - 1] .= 'cred_ssl_verify off;';
+    my ($status, $text) = test(@conf);
+    is($status, 0, 'accepted: cred_ssl_verify off;');
+    like($text, qr/\[warn\] .*"cred_ssl_verify off" trusts whoever .* in \Q$file\E:$_$/m,
+         'with a warning');
+}

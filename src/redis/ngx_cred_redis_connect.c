@@ -119,6 +119,7 @@ ngx_cred_redis_open(ngx_cred_redis_t *redis)
     c->write->handler = ngx_cred_redis_write_handler;
 
     redis->state = NGX_CRED_REDIS_CONNECTING;
+    redis->heard = 0;
 
     ngx_cred_redis_watch(redis);
 

@@ -18,6 +18,7 @@
 
 static void ngx_cred_redis_flush_handler(ngx_event_t *ev);
 static void ngx_cred_redis_read(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n);
 static void ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err);
 static void ngx_cred_redis_timer_handler(ngx_event_t *ev);
 static u_char *ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf,
@@ -118,7 +119,8 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     /* an exiting worker is done with this connection */
 
-    if (ngx_exiting && redis->peer.connection && redis->ncommands == 0) {
+    if (ngx_exiting && redis->peer.connection && ngx_cred_redis_unasked(redis))
+    {
         ngx_cred_redis_close(redis);
     }
 }
@@ -206,7 +208,7 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
             return;
         }
 
-        if (redis->ncommands == 0) {
+        if (ngx_cred_redis_unasked(redis)) {
             ngx_cred_redis_close(redis);
             return;
         }
@@ -250,23 +252,19 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
         if (n == NGX_ERROR || n == 0) {
 
-            if (redis->ncommands == 0 && redis->state == NGX_CRED_REDIS_READY
+            if (ngx_cred_redis_unasked(redis)
+                && redis->state == NGX_CRED_REDIS_READY
                 && redis->conf.channel.len == 0)
             {
                 ngx_cred_redis_close(redis);
                 return;
             }
 
-            if (n == 0) {
-                ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
-                                    "redis closed the connection", NULL);
-
-            } else {
-                ngx_cred_redis_broken(redis, "recv() failed");
-            }
-
+            ngx_cred_redis_closed(redis, n);
             return;
         }
+
+        redis->heard = 1;
 
         if (ngx_cred_redis_codec_feed(redis->codec, ngx_cred_redis_buffer, n)
             != NGX_OK)
@@ -323,6 +321,31 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
 
 static void
+ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n)
+{
+    /* so does OpenSSL when it gets something else than TLS */
+
+    if (redis->state == NGX_CRED_REDIS_HANDSHAKE && !redis->heard
+        && !redis->url.tls && redis->url.path.len == 0)
+    {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN,
+                            n == 0 ? 0 : ngx_socket_errno,
+                            "redis closed the connection without a word, "
+                            "perhaps its port speaks TLS", NULL);
+        return;
+    }
+
+    if (n == 0) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
+                            "redis closed the connection", NULL);
+        return;
+    }
+
+    ngx_cred_redis_broken(redis, "recv() failed");
+}
+
+
+static void
 ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err)
 {
     ngx_str_t  detail;
@@ -335,7 +358,7 @@ ngx_cred_redis_invalid(ngx_cred_redis_t *redis, char *err)
     if (redis->state == NGX_CRED_REDIS_HANDSHAKE
         && ngx_cred_redis_buffer[0] == NGX_CRED_REDIS_TLS_ALERT)
     {
-        ngx_str_set(&detail, "the port speaks TLS, \"rediss://\" does, too");
+        ngx_str_set(&detail, "an alert of TLS, which \"rediss://\" speaks");
     }
 
     ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, "invalid reply:",
@@ -357,7 +380,7 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
      * attempt to connect that nobody waits for.
      */
 
-    idle = (redis->ncommands == 0);
+    idle = ngx_cred_redis_unasked(redis);
 
     redis->timer.cancelable = idle;
 
@@ -375,12 +398,8 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
         return;
     }
 
-    if (idle) {
-
-        if (ngx_exiting) {
-            ngx_cred_redis_flush(redis);
-        }
-
+    if (idle && ngx_exiting) {
+        ngx_cred_redis_flush(redis);
         return;
     }
 
@@ -414,6 +433,12 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
         return;
     }
 
+    if (redis->pinged) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
+                            "redis did not reply to PING in time", NULL);
+        return;
+    }
+
     if (ngx_queue_empty(&redis->sent)) {
         return;
     }
@@ -443,6 +468,7 @@ ngx_cred_redis_ready(ngx_cred_redis_t *redis)
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_READY;
     redis->answered = 0;
+    redis->heard_at = ngx_current_msec;
 
     ngx_cred_redis_watch(redis);
     ngx_cred_redis_flush(redis);

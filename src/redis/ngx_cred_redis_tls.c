@@ -419,7 +419,20 @@ ngx_cred_redis_tls_failed(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_broken(ngx_cred_redis_t *redis, const char *reason)
 {
-    if (redis->peer.connection->ssl && redis->tls->text.len) {
+    u_char             buf[NGX_CRED_REDIS_TLS_TEXT];
+    ngx_connection_t  *c;
+
+    c = redis->peer.connection;
+
+    /* the server may have said, after its handshake, what it wants */
+
+    if (c->ssl && c->write->error
+        && redis->state == NGX_CRED_REDIS_HANDSHAKE)
+    {
+        (void) c->recv(c, buf, sizeof(buf));
+    }
+
+    if (c->ssl && redis->tls->text.len) {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0, "TLS failed:",
                             &redis->tls->text);
         return;
