@@ -58,6 +58,7 @@ for my $file (glob 'conf-examples/*.conf') {
     $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
     $text =~ s/127\.0\.0\.1:8081/127.0.0.1:$backend/g;
     $text =~ s{build/ngx_cred_module\.so}{$ENV{TEST_NGINX_LOAD_MODULES}};
+    $text =~ s/events \{\s*\}/events(512)/e;
     $text =~ s{build/nginx\.pid}{$dir/example.pid};
 
     copy(\$text, "$dir/example.conf");

@@ -34,7 +34,7 @@
 
 
 typedef struct {
-    ngx_rbtree_node_t           node;      /* key: half of the hash */
+    ngx_rbtree_node_t           node;      /* key: the hash's beginning */
     ngx_cred_zone_key_t         key;
 } ngx_cred_lookup_node_t;
 

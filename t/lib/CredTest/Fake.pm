@@ -7,6 +7,7 @@ use warnings;
 
 use parent 'Exporter';
 
+use Config ();
 use CredTest::Process;
 use CredTest::Redis;
 use Digest::SHA ();
@@ -17,8 +18,13 @@ use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes ();
 
 our @EXPORT = qw(
-    fake fakes fake_log fake_scripts fake_command fake_script
+    fake fakes fake_log fake_scripts fake_command fake_script LARGEST
 );
+
+# number that nginx reads from a string here
+
+use constant LARGEST => $Config::Config{ptrsize} == 8 ? '9223372036854775807'
+                                                      : '2147483647';
 
 
 sub fake { return (fakes({ @_ }))[0] }
