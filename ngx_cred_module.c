@@ -256,6 +256,9 @@ ngx_http_cred_create_main_conf(ngx_conf_t *cf)
     if (ngx_array_init(&cmcf->registries, cf->pool, 1,
                        sizeof(ngx_cred_registry_t *))
         != NGX_OK
+        || ngx_array_init(&cmcf->passwords, cf->pool, 1,
+                          sizeof(ngx_cred_redis_password_t *))
+           != NGX_OK
         || ngx_array_init(&cmcf->contexts, cf->pool, 1,
                           sizeof(ngx_http_cred_ssl_context_t *))
            != NGX_OK)

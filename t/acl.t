@@ -1,4 +1,4 @@
-# The ACL lines of README are enough, and no more than the scripts take.
+# The ACL lines of README are enough, and no more than what is called.
 
 use CredTest;
 use CredTest::Delete;
@@ -9,7 +9,7 @@ my @lines = slurp('README.md') =~ /^ {4}(ACL SETUSER .*?)\n\n/msg;
 # by whom, in which Redis, and what they run besides EVAL and EVALSHA
 
 my %user = (
-    registry    => ['registry', qw(acknowledge again claim delete)],
+    registry    => ['registry', qw(acknowledge again claim delete fence)],
     environment => ['production', qw(effective stream undeploy)],
     gateway     => ['production', qw(access lease)],
 );
@@ -21,7 +21,7 @@ is(@lines, 3, 'three lines');
 
 for my $who (sort keys %user) {
     my ($redis, @scripts) = @{ $user{$who} };
-    my %wanted = map { $_ => 1 } qw(eval evalsha select time);
+    my %wanted = map { $_ => 1 } qw(eval evalsha ping role select time);
 
     $wanted{subscribe} = 1 if $who eq 'gateway';
 
@@ -79,6 +79,18 @@ sub refused {
 }
 
 
+# what nginx has called since, by itself or in scripts; this test has unix sockets
+
+our @monitors;
+
+sub watch { @monitors = map { monitor($_) } qw(registry production) }
+
+sub called {
+    return map { /^\S+ \[\d+ (?:127|lua).*?\] "(.*?)"/ ? lc $1 : () }
+           map { $_->() } @monitors;
+}
+
+
 # in the environment or in the registry
 
 sub at {
@@ -90,8 +102,10 @@ sub at {
 }
 
 
+our $revision = 7;
+
 sub deploy {
-    my ($revision) = @_;
+    $revision = $_[0] if @_;
 
     my $own = '{cred}:apinizer';
     my $hash = sha256('KEY');
@@ -99,7 +113,7 @@ sub deploy {
     for my $name (qw(registry production)) {
         at($name, 'HSET', "$own:credential:MyProject:api-user", 'owner',
            'alice', 'keys', $hash, 'revision',
-           $name eq 'production' ? $revision : 7);
+           $name eq 'production' || $revision > 8 ? $revision : 7);
         at($name, 'SADD', "$own:grants:MyProject:api-user", 'API_PROXY:orders');
         at($name, 'SET', "$own:key:$hash", 'MyProject:api-user');
     }
@@ -117,6 +131,117 @@ sub state_is {
     });
 }
 
+# what makes nginx call them, one by one: most of them with each delete
+
+sub cut {
+    redis($_->[0], 'CLIENT', 'KILL', 'USER', $_->[1])
+        for ['registry', 'cred'], ['production', 'cred'],
+            ['production', 'gateway'];
+}
+
+my %flow;
+
+%flow = (
+    delete => sub { deploy($revision + 1); gate('KEY'); del('api-user') },
+
+    connect => sub { cut(); $flow{delete}->() },
+
+    new => sub {
+        redis($_, 'SCRIPT', 'FLUSH') for qw(registry production);
+        $flow{delete}->();
+    },
+
+    rate => sub {
+        at('registry', 'DEL', '{cred}:thousandeyes:rate:MyProject');
+        call('POST', '/v6/credentials/1/delete', ['Authorization: Bearer TOKEN']);
+    },
+
+    used => sub {
+        my $id = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
+        at('registry', 'HSET', "{cred}:deepset:credential:MyProject:$id",
+           'owner', 'alice');
+        call('DELETE', "/api/v1/infrastructure/file_stores/$id",
+             ['Authorization: Bearer TOKEN']);
+    },
+
+    again => sub {
+        redis('production', 'ACL', 'SETUSER', 'cred', 'off');
+        redis('production', 'CLIENT', 'KILL', 'USER', 'cred');
+        deploy($revision + 1);
+        del('api-user') for 1, 2;
+        redis('production', 'ACL', 'SETUSER', 'cred', 'on');
+    },
+
+    lost => sub {
+        at('production', 'DEL', '{cred}:undeployments');
+        redis('production', 'CLIENT', 'KILL', 'USER', 'cred');
+        $flow{delete}->();
+    },
+
+    dead => sub {
+        at('production', 'HSET', '{cred}:gateways', 'dead', '100 0-0 0-0 1 0',
+           'odd', '100 99999999999999-0 99999999999999-0 1 0');
+        $flow{delete}->();
+    },
+);
+
+my %flow_of = (
+    (map { $_ => 'connect' } qw(select subscribe time role)), eval => 'new',
+    (map { $_ => 'rate' } qw(expireat incr set ttl)), scard => 'used',
+    zscore => 'again',
+    (map { $_ => 'lost' } qw(zrevrangebyscore persist xadd info)),
+    hdel => 'dead', hset => 'dead',
+);
+
+my %only = (
+    'registry hdel' => 'lost', 'registry hset' => 'delete',
+    'registry info' => 'connect', 'registry xadd' => 'delete',
+    'environment info' => 'connect', 'environment xadd' => 'delete',
+    'environment xrevrange' => 'connect', 'environment incr' => 'delete', 'gateway hset' => 'delete',
+);
+
+# DECR is called when a reply is full, PING after half a minute: see t/ping.t
+
+my %rare = map { $_ => 1 } qw(decr ping);
+
+
+# Without this command of its line, somebody is refused.  What the one before
+# lacked is given back in the same step, so that nothing goes on in between
+
+my %without;
+
+sub needed {
+    my ($who, $command) = @_;
+
+    my ($redis) = @{ $user{$who} };
+    my $name = $who eq 'gateway' ? 'gateway' : 'cred';
+    my $flow = $only{"$who $command"} // $flow_of{$command} // 'delete';
+
+    redis($redis, 'ACL', 'SETUSER', $name,
+          map({ "+$_" } grep { defined } $without{$who}), "-$command");
+    redis($redis, 'ACL', 'LOG', 'RESET');
+    $without{$who} = $command;
+
+    return wait_for(sub {
+        $flow{$flow}->();
+        return scalar(redis($redis, 'ACL', 'LOG'))
+               =~ /\bobject \Q$command\E username $name /;
+    });
+}
+
+
+sub needed_all {
+    for my $who (sort keys %user) {
+        for my $command (sort $line{$who} =~ /\+(\w+)/g) {
+            next if $rare{$command};
+            ok(needed($who, $command), "$who: $command");
+        }
+
+        redis($user{$who}[0], 'ACL', 'SETUSER',
+              $who eq 'gateway' ? $who : 'cred', "+$without{$who}");
+    }
+}
+
 run_tests();
 
 
@@ -125,6 +250,7 @@ __DATA__
 === TEST 1: a delete, a newer copy, a dead gateway, lost memory, retries
 --- before
 set_up();
+watch();
 --- script
 is(gate('KEY')->{status}, 200, 'a key passes');
 ok(wait_for(sub { gate('KEY')->{headers}{'x-cache'} eq 'HIT' }), 'with a lease');
@@ -157,6 +283,10 @@ ok(state_is($answer, 'not_deployed'), 'told again');
 
 is(refused(), '', 'nothing was refused');
 
+my %called = map { $_ => 1 } called();
+ok($called{$_}, "$_ was seen") for qw(evalsha zrevrangebyscore subscribe);
+ok(!$called{config}, 'CONFIG was not');
+
 === TEST 2: a gateway that may write what it writes, and no more
 --- before
 set_up('%R~{cred}:* ~{cred}:gateways ~{cred}:none ~{cred}:undeployments');
@@ -166,3 +296,90 @@ ok(wait_for(sub { gate('KEY')->{headers}{'x-cache'} eq 'HIT' }), 'with a lease')
 answer_is(del('api-user'), 'deleted', deleted('production'));
 is(gate('KEY')->{status}, 401, 'refused');
 is(refused(), '', 'nothing was refused');
+
+
+
+=== TEST 3: each of the commands is needed
+--- before
+set_up();
+at('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'production');
+
+for my $api (qw(thousandeyes deepset)) {
+    at('registry', 'HSET', "{cred}:$api:token:" . sha256('TOKEN'),
+       'subject', 'alice', 'scope', 'MyProject');
+    at('registry', 'HSET', "{cred}:$api:scope:MyProject", 'description', 'x');
+    at('registry', 'HSET', "{cred}:$api:members:MyProject", 'alice', 'manage');
+}
+--- config
+cred_delete  apinizer thousandeyes deepset;
+
+location = /page {
+    cred_access  apinizer grant=API_PROXY:orders;
+    add_header   X-Cache $cred_access_cache always;
+    empty_gif;
+}
+--- script
+needed_all();
+
+ok(wait_for(sub {
+    deploy($main::revision + 1);
+    gate('KEY')->{status} == 200
+        && del('api-user')->{body} =~ /Undeployed successfully/;
+}), 'with all of them it works');
+
+
+
+=== TEST 4: what is lacking is in the error log, once a minute
+--- before
+set_up();
+--- script
+sub errors { scalar(() = error_log_text() =~ /\[error\].*$_[0]/g) }
+sub tells { my ($text) = @_; wait_for(sub { errors($text) }) }
+sub user { redis('registry', 'ACL', 'SETUSER', 'cred', @_) }
+
+# Redis 7.0 does not name the command of a script
+
+my $unnamed = qr/ script (?:.* )?\("ACL LOG" there names what the user lacks,/;
+
+user('-hsetnx');
+answer_is(del('api-user'), "refused, $_", failure(503)) for 1 .. 5;
+ok(tells(qr/redis refused a command: .*(?:$unnamed|\(the user lacks "\+hsetnx"\))/),
+   'in a script');
+is(errors('redis refused a command'), 1, 'once');
+user('+hsetnx');
+
+user('-evalsha');
+answer_is(del('api-user'), 'refused', failure(503));
+ok(wait_for(sub {
+    error_log_text() =~ /refused a command: NOPERM .* \(the user lacks "\+evalsha"\)/
+}), 'by itself');
+is(errors('redis refused a command'), 1, 'which is the same');
+user('+evalsha');
+
+user('-time');
+redis('registry', 'CLIENT', 'KILL', 'USER', 'cred');
+ok(tells(qr/redis is down: refused TIME: NOPERM .* 'time' command/), 'at connect');
+user('+time');
+
+ok(wait_for(sub { del('api-user')->{status} == 200 }), 'and then it works');
+
+
+
+=== TEST 5: cred_registry_wait
+--- before
+set_up();
+redis('registry', 'ACL', 'SETUSER', 'cred', '+wait');
+--- config
+location /apiops/ { cred_delete apinizer; cred_registry_wait 1 100ms; }
+--- script
+my $answer = del('api-user');
+is($answer->{headers}{'cred-replicas'}, '0/1', 'there is no replica');
+is(refused(), '', 'nothing was refused');
+
+redis('registry', 'ACL', 'SETUSER', 'cred', '-wait');
+deploy(9);
+$answer = del('api-user');
+is($answer->{status}, 200, 'deleted all the same');
+like(refused(), qr/\bobject wait username cred /, 'which is needed');
+ok(wait_for(sub { error_log_text() =~ /refused a command: .*the user lacks "\+wait"/ }),
+   'and told of');

@@ -19,7 +19,7 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
     u_char     *p;
     ngx_str_t  *password;
 
-    password = &gateway->redis.password;
+    password = ngx_cred_redis_password_path(&gateway->redis);
 
     gateway->subscription = gateway->redis;
 

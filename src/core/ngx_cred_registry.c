@@ -181,7 +181,7 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
     u_char     *p;
     ngx_str_t  *password;
 
-    password = &registry->redis.password;
+    password = ngx_cred_redis_password_path(&registry->redis);
 
     p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("      ")
                           + 5 * NGX_INT_T_LEN + registry->prefix.len

@@ -14,17 +14,14 @@
 #include <ngx_cred_http.h>
 
 
-#define NGX_HTTP_CRED_PASSWORD_LEN  4096
-
-
 static char *ngx_http_cred_redis_parameter(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, ngx_str_t *value);
 static ngx_int_t ngx_http_cred_redis_addrs(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, ngx_cred_redis_host_t *host);
 static ngx_int_t ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, char *err);
-static char *ngx_http_cred_redis_password_file(ngx_conf_t *cf,
-    ngx_str_t *path, ngx_str_t *password);
+static ngx_cred_redis_password_t *ngx_http_cred_redis_password_file(
+    ngx_conf_t *cf, ngx_str_t *path);
 static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
 
 
@@ -64,7 +61,7 @@ ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
     }
 
     if (redis->url->user.len && redis->url->password.len == 0
-        && redis->password.len == 0)
+        && redis->password == NULL)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid Redis URL: user without a password");
@@ -88,8 +85,9 @@ static char *
 ngx_http_cred_redis_parameter(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     ngx_str_t *value)
 {
-    size_t      len;
-    ngx_str_t   path, *password, *url;
+    size_t                       len;
+    ngx_str_t                    path, *url;
+    ngx_cred_redis_password_t  **password;
 
     if (ngx_strncmp(value->data, "password_file=", 14) == 0) {
         len = 14;
@@ -109,14 +107,16 @@ ngx_http_cred_redis_parameter(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
         return NGX_CONF_ERROR;
     }
 
-    if (url->len || password->len) {
+    if (url->len || *password) {
         return "has a password twice";
     }
 
     path.data = value->data + len;
     path.len = value->len - len;
 
-    return ngx_http_cred_redis_password_file(cf, &path, password);
+    *password = ngx_http_cred_redis_password_file(cf, &path);
+
+    return *password ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -255,9 +255,8 @@ ngx_uint_t
 ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
     ngx_cred_redis_conf_t *two)
 {
-    return ngx_http_cred_same_string(&one->password, &two->password)
-           && ngx_http_cred_same_string(&one->sentinel_password,
-                                        &two->sentinel_password)
+    return one->password == two->password
+           && one->sentinel_password == two->sentinel_password
            && ngx_http_cred_same_string(&one->ssl_digest, &two->ssl_digest)
            && one->connect_timeout == two->connect_timeout
            && one->command_timeout == two->command_timeout
@@ -266,65 +265,46 @@ ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
 }
 
 
-static char *
-ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_str_t *path,
-    ngx_str_t *password)
+static ngx_cred_redis_password_t *
+ngx_http_cred_redis_password_file(ngx_conf_t *cf, ngx_str_t *path)
 {
-    u_char     buf[NGX_HTTP_CRED_PASSWORD_LEN + 1], *p;
-    ssize_t    n;
-    ngx_fd_t   fd;
-    ngx_str_t  line;
+    ngx_err_t                    err;
+    ngx_uint_t                   i;
+    const char                  *before, *after;
+    ngx_cred_redis_password_t   *password, **passwords;
+    ngx_http_cred_main_conf_t   *cmcf;
 
     if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
-    fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
 
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", path);
-        return NGX_CONF_ERROR;
+    passwords = cmcf->passwords.elts;
+
+    for (i = 0; i < cmcf->passwords.nelts; i++) {
+
+        if (ngx_http_cred_same_string(&passwords[i]->path, path)) {
+            return passwords[i];
+        }
     }
 
-    n = ngx_read_fd(fd, buf, sizeof(buf));
-
-    if (n == -1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_read_fd_n " \"%V\" failed", path);
+    password = ngx_cred_redis_password_create(cf->pool, path, &err, &before,
+                                              &after);
+    if (password == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err, "%s \"%V\"%s", before, path,
+                           after);
+        return NULL;
     }
 
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
-                      ngx_close_file_n " \"%V\" failed", path);
+    passwords = ngx_array_push(&cmcf->passwords);
+    if (passwords == NULL) {
+        return NULL;
     }
 
-    if (n == -1) {
-        return NGX_CONF_ERROR;
-    }
+    *passwords = password;
 
-    p = ngx_strlchr(buf, buf + n, LF);
-
-    line.data = buf;
-    line.len = p ? p - buf : n;
-
-    if (line.len && line.data[line.len - 1] == CR) {
-        line.len--;
-    }
-
-    if (line.len == 0 || line.len > NGX_HTTP_CRED_PASSWORD_LEN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s password in \"%V\"",
-                           line.len ? "too long" : "no", path);
-        return NGX_CONF_ERROR;
-    }
-
-    password->data = ngx_pstrdup(cf->pool, &line);
-    password->len = line.len;
-
-    ngx_memzero(buf, sizeof(buf));
-
-    return password->data ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return password;
 }
 
 

@@ -26,6 +26,8 @@ typedef struct ngx_http_cred_ssl_context_s  ngx_http_cred_ssl_context_t;
 
 typedef struct {
     ngx_array_t                 registries;    /* ngx_cred_registry_t * */
+    ngx_array_t                 passwords;     /* ngx_cred_redis_password_t *,
+                                                  of environments, too */
     ngx_array_t                 contexts;      /* ngx_http_cred_ssl_context_t
                                                   * */
     ngx_uint_t                  intercepted;   /* "cred_delete" is somewhere */
@@ -49,8 +51,8 @@ typedef struct {
 typedef struct {
     ngx_cred_redis_url_t       *url;           /* with known addresses */
     ngx_http_cred_unresolved_t *unresolved;    /* a host without one */
-    ngx_str_t                   password;      /* from a file */
-    ngx_str_t                   sentinel_password;
+    ngx_cred_redis_password_t  *password;      /* from a file */
+    ngx_cred_redis_password_t  *sentinel_password;
 } ngx_http_cred_redis_t;
 
 

@@ -26,6 +26,7 @@
 
 #define NGX_CRED_REDIS_HOSTS          32   /* in one URL */
 #define NGX_CRED_REDIS_HOST_LEN       255
+#define NGX_CRED_REDIS_PASSWORD_LEN   4096 /* in a file */
 
 
 /* what became of a command */
@@ -100,6 +101,27 @@ typedef struct {
 
 
 /*
+ * A file with a password in its first line, which is read again at each connect
+ * and once a minute.  Belongs to a configuration, in which all that names this
+ * path shares it.
+ */
+
+typedef struct {
+    ngx_str_t                   path;
+    ngx_str_t                   text;      /* as it was read last: never kept
+                                              anywhere else, never logged */
+    ngx_uint_t                  version;   /* another one for each text */
+    ngx_uint_t                  accepted;  /* the last version that a Redis has
+                                              accepted */
+    ngx_msec_t                  checked_at;
+
+    unsigned                    told:1;    /* that it could not be read */
+
+    u_char                      data[NGX_CRED_REDIS_PASSWORD_LEN];
+} ngx_cred_redis_password_t;
+
+
+/*
  * How to reach Redis servers; lives as long as the cycle that uses it.
  * Settings that share connections by their identity may stand for each other:
  * those of the last ngx_cred_redis_get() are in use.
@@ -116,8 +138,8 @@ typedef struct {
 
     ngx_cred_redis_host_t      *hosts;     /* those of its URL, with their
                                               addresses */
-    ngx_str_t                   password;  /* in place of the URL's */
-    ngx_str_t                   sentinel_password;
+    ngx_cred_redis_password_t  *password;  /* in place of the URL's */
+    ngx_cred_redis_password_t  *sentinel_password;
 
     ngx_str_t                   prefix;    /* of a URL that names none */
     ngx_str_t                   key;       /* whose slot it is in a cluster;
@@ -239,6 +261,9 @@ struct ngx_cred_redis_command_s {
     unsigned                    closing:1; /* ends what was let in before: the
                                               queue is never full for it */
     unsigned                    greeting:1; /* belongs to the greeting */
+    unsigned                    own:1;     /* of the connection itself: nobody
+                                              waits for it, and it tells of its
+                                              refusal */
 };
 
 
@@ -257,6 +282,24 @@ struct ngx_cred_redis_command_s {
  */
 ngx_int_t ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_cred_redis_url_t *url, char **err);
+
+/*
+ * Sets url->name to what logs call the Redis: no user, no password, no control
+ * characters; NGX_ERROR if there is no memory.  Part of parsing it.
+ */
+ngx_int_t ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url);
+
+/*
+ * Reads the password file "path", whose string ends with a zero byte, for a
+ * configuration.  Returns NULL with "*err", and "*before" and "*after" set to
+ * constants that say with the path between them what is wrong.  The password is
+ * wiped with the pool.
+ */
+ngx_cred_redis_password_t *ngx_cred_redis_password_create(ngx_pool_t *pool,
+    ngx_str_t *path, ngx_err_t *err, const char **before, const char **after);
+
+/* what tells connections with a password file apart: its path, or nothing */
+ngx_str_t *ngx_cred_redis_password_path(ngx_cred_redis_conf_t *conf);
 
 /*
  * Whether all keys with this prefix are in one slot of a cluster, because of

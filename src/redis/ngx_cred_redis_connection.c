@@ -119,7 +119,8 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     /* an exiting worker is done with this connection */
 
-    if (ngx_exiting && redis->peer.connection && redis->ncommands == 0) {
+    if (ngx_exiting && redis->peer.connection && ngx_cred_redis_unasked(redis))
+    {
         ngx_cred_redis_close(redis);
     }
 }
@@ -207,7 +208,7 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
             return;
         }
 
-        if (redis->ncommands == 0) {
+        if (ngx_cred_redis_unasked(redis)) {
             ngx_cred_redis_close(redis);
             return;
         }
@@ -251,7 +252,8 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
         if (n == NGX_ERROR || n == 0) {
 
-            if (redis->ncommands == 0 && redis->state == NGX_CRED_REDIS_READY
+            if (ngx_cred_redis_unasked(redis)
+                && redis->state == NGX_CRED_REDIS_READY
                 && redis->conf.channel.len == 0)
             {
                 ngx_cred_redis_close(redis);
@@ -378,7 +380,7 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
      * attempt to connect that nobody waits for.
      */
 
-    idle = (redis->ncommands == 0);
+    idle = ngx_cred_redis_unasked(redis);
 
     redis->timer.cancelable = idle;
 
@@ -396,12 +398,8 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
         return;
     }
 
-    if (idle) {
-
-        if (ngx_exiting) {
-            ngx_cred_redis_flush(redis);
-        }
-
+    if (idle && ngx_exiting) {
+        ngx_cred_redis_flush(redis);
         return;
     }
 
@@ -435,6 +433,12 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
         return;
     }
 
+    if (redis->pinged) {
+        ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
+                            "redis did not reply to PING in time", NULL);
+        return;
+    }
+
     if (ngx_queue_empty(&redis->sent)) {
         return;
     }
@@ -464,6 +468,7 @@ ngx_cred_redis_ready(ngx_cred_redis_t *redis)
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_READY;
     redis->answered = 0;
+    redis->heard_at = ngx_current_msec;
 
     ngx_cred_redis_watch(redis);
     ngx_cred_redis_flush(redis);

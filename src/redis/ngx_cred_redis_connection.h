@@ -109,6 +109,18 @@ struct ngx_cred_redis_s {
     ngx_uint_t                 ncommands;      /* in all of them */
     ngx_uint_t                 nclosing;       /* of them */
 
+    ngx_uint_t                 nown;           /* ... and of the connection
+                                                  itself */
+
+    ngx_cred_redis_command_t   auth;           /* of those, once each */
+    ngx_str_t                  auth_args[2];
+    ngx_uint_t                 auth_version;   /* of the password that was sent
+                                                  last ... */
+    ngx_uint_t                 auth_told;      /* ... or told of as refused */
+    ngx_msec_t                 auth_at;        /* since it was lost */
+    ngx_cred_redis_command_t   ping;
+    ngx_msec_t                 heard_at;       /* the last reply */
+
     uint64_t                   clock;          /* its time at ... */
     ngx_msec_t                 clock_at;
 
@@ -144,7 +156,18 @@ struct ngx_cred_redis_s {
     unsigned                   refusing:1;     /* commands, until it is over */
     unsigned                   regreet:1;      /* is to be greeted anew */
     unsigned                   retired:1;      /* ends with its last command */
+
+    unsigned                   authenticating:1; /* again */
+    unsigned                   pinging:1;
+    unsigned                   pinged:1;       /* subscribed, not answered */
+    unsigned                   unpingable:1;   /* it may not, and that was
+                                                  told */
 };
+
+
+/* nobody waits for a command */
+#define ngx_cred_redis_unasked(redis)                                         \
+    ((redis)->ncommands == (redis)->nown)
 
 
 /* ngx_cred_redis_connection.c */
@@ -219,6 +242,12 @@ ngx_uint_t ngx_cred_redis_misplaced(ngx_cred_redis_t *redis,
 void ngx_cred_redis_redirect(ngx_cred_redis_t *redis);
 
 
+/* ngx_cred_redis_address.c */
+
+/* finds an address of the target, now or later, and opens a connection to it */
+void ngx_cred_redis_locate(ngx_cred_redis_t *redis);
+
+
 /* ngx_cred_redis_handshake.c */
 
 /* on with AUTH, SELECT, ROLE, TIME */
@@ -261,6 +290,58 @@ void ngx_cred_redis_back(ngx_cred_redis_t *redis);
 void ngx_cred_redis_end_handler(ngx_event_t *ev);
 
 
+/* ngx_cred_redis_password.c */
+
+/*
+ * The password, after its file was read once more.  Connections that have sent
+ * another one send AUTH again.  If it cannot be read, it is what it was.
+ */
+ngx_str_t *ngx_cred_redis_password(ngx_cred_redis_password_t *password);
+
+
+/* ngx_cred_redis_auth.c */
+
+/* the password of this connection, from wherever; empty if it has none */
+ngx_str_t *ngx_cred_redis_secret(ngx_cred_redis_t *redis);
+
+/*
+ * Appends AUTH to the handshake, if there is a password; a sentinel has one of
+ * its own, or none.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_cred_redis_auth_encode(ngx_cred_redis_t *redis);
+
+/* Redis has accepted it */
+void ngx_cred_redis_auth_accepted(ngx_cred_redis_t *redis);
+
+/* cuts a refusal of AUTH, which may show its arguments, to its first word */
+void ngx_cred_redis_auth_word(ngx_str_t *error);
+
+/* sends AUTH again if the password file has another one than was sent */
+void ngx_cred_redis_auth_again(ngx_cred_redis_t *redis);
+
+/* a command was refused for want of AUTH: sends it again, if from a file */
+void ngx_cred_redis_auth_lost(ngx_cred_redis_t *redis);
+
+
+/* ngx_cred_redis_ping.c */
+
+/* asks a connection that has been silent for a while whether it is alive */
+void ngx_cred_redis_ping(ngx_cred_redis_t *redis);
+
+/* what a subscribed connection says: its owner hears of messages */
+void ngx_cred_redis_message(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
+
+
+/* ngx_cred_redis_refused.c */
+
+/*
+ * Tells that a command was refused, and what to do about it; once a minute,
+ * unless the reason changes.
+ */
+void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
+
+
 /* ngx_cred_redis_greeting.c */
 
 /* the handshake is over: it is the owner's turn */
@@ -272,6 +353,9 @@ ngx_int_t ngx_cred_redis_greeting_eval(ngx_cred_redis_t *redis,
 
 
 /* ngx_cred_redis_pool.c */
+
+/* calls "handler" with each connection, none of which it may destroy */
+void ngx_cred_redis_each(void (*handler)(ngx_cred_redis_t *redis));
 
 /* the last command of a connection that was replaced has ended */
 void ngx_cred_redis_destroy(ngx_cred_redis_t *redis);

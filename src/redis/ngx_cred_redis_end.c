@@ -346,6 +346,7 @@ ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
 
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_CLOSED;
+    redis->pinged = 0;
     redis->rejected = 0;
     redis->refusing = 0;
     redis->regreet = 0;

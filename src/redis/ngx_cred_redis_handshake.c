@@ -12,7 +12,6 @@
 
 
 static ngx_int_t ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis);
-static ngx_int_t ngx_cred_redis_handshake_auth(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_handshake_slot(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_handshake_probe(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_handshake_words(ngx_cred_redis_t *redis,
@@ -48,8 +47,8 @@ void
 ngx_cred_redis_handshake(ngx_cred_redis_t *redis)
 {
     if (!redis->asking) {
-        redis->log.action = redis->url.password.len ? "authenticating"
-                                                    : "shaking hands";
+        redis->log.action = ngx_cred_redis_secret(redis)->len
+                            ? "authenticating" : "shaking hands";
     }
 
     redis->codec = ngx_cred_redis_codec_create(&redis->log);
@@ -76,7 +75,7 @@ ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
 
     redis->handshake = 0;
 
-    rc = ngx_cred_redis_handshake_auth(redis);
+    rc = ngx_cred_redis_auth_encode(redis);
 
     if (redis->asking) {
         redis->handshake |= NGX_CRED_REDIS_MASTER;
@@ -120,37 +119,6 @@ ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
     }
 
     return rc;
-}
-
-
-/* a sentinel has a password of its own, or none */
-
-static ngx_int_t
-ngx_cred_redis_handshake_auth(ngx_cred_redis_t *redis)
-{
-    ngx_str_t  *user, *password;
-
-    user = NULL;
-    password = &redis->url.password;
-
-    if (redis->asking) {
-        password = redis->conf.sentinel_password.len
-                   ? &redis->conf.sentinel_password
-                   : &redis->url.sentinel_password;
-
-    } else if (redis->url.user.len) {
-        user = &redis->url.user;
-    }
-
-    if (password->len == 0) {
-        return NGX_OK;
-    }
-
-    redis->handshake |= NGX_CRED_REDIS_AUTH;
-
-    return user ? ngx_cred_redis_handshake_words(redis, "AUTH", user, password)
-                : ngx_cred_redis_handshake_words(redis, "AUTH", password,
-                                                 NULL);
 }
 
 
@@ -274,6 +242,10 @@ ngx_cred_redis_handshake_step(ngx_cred_redis_t *redis, ngx_uint_t step,
 
     switch (step) {
 
+    case NGX_CRED_REDIS_AUTH:
+        ngx_cred_redis_auth_accepted(redis);
+        return NGX_OK;
+
     case NGX_CRED_REDIS_MASTER:
         ngx_cred_redis_resolve_named(redis, reply);
         return NGX_ERROR;
@@ -301,18 +273,10 @@ static void
 ngx_cred_redis_handshake_refused(ngx_cred_redis_t *redis, ngx_uint_t step,
     ngx_str_t *error)
 {
-    u_char      *p;
-    ngx_uint_t   n;
+    ngx_uint_t  n;
 
     if (step == NGX_CRED_REDIS_AUTH) {
-
-        /* "unknown command 'AUTH', with args ..." shows the password */
-
-        p = ngx_strlchr(error->data, error->data + error->len, ' ');
-
-        if (p) {
-            error->len = p - error->data;
-        }
+        ngx_cred_redis_auth_word(error);
     }
 
     for (n = 0; step > 1; n++) {

@@ -39,6 +39,7 @@ static ngx_int_t ngx_cred_redis_names(ngx_cred_redis_t *redis,
 static void ngx_cred_redis_retire(ngx_cred_redis_t *redis);
 static ngx_uint_t ngx_cred_redis_unused(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_sweep_handler(ngx_event_t *ev);
+static void ngx_cred_redis_sweep_file(ngx_cred_redis_t *redis);
 
 
 static ngx_cred_redis_pool_t  ngx_cred_redis_pool;
@@ -263,17 +264,7 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    if (conf->password.len) {
-        redis->url.password.data = ngx_pstrdup(p, &conf->password);
-        if (redis->url.password.data == NULL) {
-            *err = "no memory";
-            goto failed;
-        }
-
-        redis->url.password.len = conf->password.len;
-    }
-
-    if (redis->url.user.len && redis->url.password.len == 0) {
+    if (redis->url.user.len && ngx_cred_redis_secret(redis)->len == 0) {
         *err = "user without a password";
         goto failed;
     }
@@ -325,7 +316,8 @@ ngx_cred_redis_names(ngx_cred_redis_t *redis, ngx_str_t *identity,
 ngx_uint_t
 ngx_cred_redis_idle(ngx_cred_redis_t *redis)
 {
-    return redis->state == NGX_CRED_REDIS_READY && redis->ncommands == 0;
+    return redis->state == NGX_CRED_REDIS_READY
+           && ngx_cred_redis_unasked(redis);
 }
 
 
@@ -387,7 +379,7 @@ ngx_cred_redis_set_time(ngx_cred_redis_t *redis, uint64_t now)
 static ngx_uint_t
 ngx_cred_redis_unused(ngx_cred_redis_t *redis)
 {
-    return redis->ncommands == 0 && !redis->busy;
+    return ngx_cred_redis_unasked(redis) && !redis->busy;
 }
 
 
@@ -467,7 +459,40 @@ ngx_cred_redis_sweep_handler(ngx_event_t *ev)
         }
     }
 
+    ngx_cred_redis_each(ngx_cred_redis_sweep_file);
+    ngx_cred_redis_each(ngx_cred_redis_auth_again);
+    ngx_cred_redis_each(ngx_cred_redis_ping);
+
     if (ngx_cred_redis_pool.count) {
         ngx_add_timer(ev, NGX_CRED_REDIS_SWEEP);
+    }
+}
+
+
+static void
+ngx_cred_redis_sweep_file(ngx_cred_redis_t *redis)
+{
+    if (redis->conf.password) {
+        (void) ngx_cred_redis_password(redis->conf.password);
+    }
+}
+
+
+void
+ngx_cred_redis_each(void (*handler)(ngx_cred_redis_t *redis))
+{
+    ngx_queue_t  *q, *next;
+
+    if (ngx_cred_redis_pool.queue.next == NULL) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&ngx_cred_redis_pool.queue);
+         q != ngx_queue_sentinel(&ngx_cred_redis_pool.queue);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+
+        handler(ngx_queue_data(q, ngx_cred_redis_t, queue));
     }
 }

@@ -16,9 +16,6 @@
 #define NGX_CRED_REDIS_FIXED  3          /* EVALSHA, name, number of keys */
 #define NGX_CRED_REDIS_FULL   32         /* commands that leave at once */
 
-/* how often the same error is told, in seconds */
-#define NGX_CRED_REDIS_REFUSED_TIME  60
-
 
 static ngx_int_t ngx_cred_redis_encode_call(ngx_cred_redis_t *redis,
     ngx_queue_t *waiting);
@@ -39,7 +36,6 @@ static ngx_int_t ngx_cred_redis_misplace(ngx_cred_redis_t *redis,
     ngx_queue_t *call, ngx_uint_t n, ngx_str_t *error);
 static void ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call,
     ngx_uint_t n);
-static void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
 
 
 ngx_int_t
@@ -293,8 +289,10 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_cred_redis_reply_t    *own, slice;
     ngx_cred_redis_command_t  *first, *command;
 
+    redis->heard_at = ngx_current_msec;
+
     if (redis->conf.channel.len) {
-        redis->conf.message(redis->conf.data);
+        ngx_cred_redis_message(redis, reply);
         return NGX_OK;
     }
 
@@ -310,13 +308,17 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
     ngx_queue_init(&call);
     ngx_cred_redis_take(&call, &redis->sent, n);
 
+    if (!ngx_queue_empty(&redis->moved) && ngx_queue_empty(&redis->sent)) {
+        ngx_post_event(&redis->end, &ngx_posted_events);
+    }
+
     if (ngx_cred_redis_misplaced(redis, reply)
         && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
     {
         return NGX_OK;
     }
 
-    if (redis->state == NGX_CRED_REDIS_READY) {
+    if (redis->state == NGX_CRED_REDIS_READY && !first->own) {
         redis->redirects = 0;
 
         if (!redis->answered) {
@@ -351,7 +353,10 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         command->whole = reply;
 
         if (own->type == NGX_CRED_REDIS_ERROR) {
-            ngx_cred_redis_refused(redis, &own->str);
+
+            if (!command->own) {
+                ngx_cred_redis_refused(redis, &own->str);
+            }
 
             command->status = NGX_CRED_REDIS_REFUSED;
             command->error = own->str;
@@ -506,43 +511,6 @@ ngx_cred_redis_again(ngx_cred_redis_t *redis, ngx_queue_t *call, ngx_uint_t n)
     redis->nwaiting += n;
 
     ngx_cred_redis_flush(redis);
-}
-
-
-/*
- * An error reply is a state of that Redis (NOAUTH, LOADING, READONLY, OOM,
- * a broken key): it is logged when it begins or changes, not each time.
- */
-
-static void
-ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
-{
-    uint32_t    hash;
-    ngx_str_t   code;
-    ngx_uint_t  i, level;
-
-    code = *error;
-
-    for (i = 0; i < code.len; i++) {
-        if (code.data[i] == ' ') {
-            code.len = i;
-            break;
-        }
-    }
-
-    hash = ngx_crc32_short(code.data, code.len) | 1;
-
-    level = NGX_LOG_INFO;
-
-    if (hash != redis->refused
-        || ngx_time() - redis->refused_at >= NGX_CRED_REDIS_REFUSED_TIME)
-    {
-        level = NGX_LOG_ERR;
-        redis->refused = hash;
-        redis->refused_at = ngx_time();
-    }
-
-    ngx_log_error(level, &redis->log, 0, "redis refused a command: %V", error);
 }
 
 

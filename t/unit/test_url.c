@@ -39,6 +39,44 @@ test_good(const char *text, const char *expected)
 }
 
 
+/* what leads to several servers */
+
+static void
+test_servers(const char *text, const char *expected)
+{
+    char                  *err;
+    ngx_str_t             *got;
+    ngx_uint_t             i;
+    ngx_cred_redis_url_t   url;
+
+    static const char  *kinds[] = { "server", "sentinel", "cluster" };
+
+    err = NULL;
+
+    if (ngx_cred_redis_url_parse(unit_pool,
+                                 unit_bytes(text, ngx_strlen(text)), &url,
+                                 &err)
+        != NGX_OK)
+    {
+        unit_ok(0, "%s: %s", text, err ? err : "no error text");
+        return;
+    }
+
+    got = unit_format("%s%s master=%V user=%V password=%V sentinel=%V db=%ui "
+                      "prefix=%V",
+                      url.tls ? "tls " : "", kinds[url.kind], &url.master,
+                      &url.user, &url.password, &url.sentinel_password, url.db,
+                      &url.prefix);
+
+    for (i = 0; i < url.nhosts; i++) {
+        got = unit_format("%V %V|%ui", got, &url.hosts[i].name,
+                          (ngx_uint_t) url.hosts[i].port);
+    }
+
+    unit_is(got, unit_bytes(expected, ngx_strlen(expected)), "%s", text);
+}
+
+
 static void
 test_bad(const char *text)
 {
@@ -194,6 +232,73 @@ test_urls(void)
 
 
 static void
+test_several(void)
+{
+    test_servers("redis-sentinel://a#m", "sentinel master=m user= password= "
+                 "sentinel= db=0 prefix= a|26379");
+    test_servers("rediss-sentinel://u:p@a,b:1,[::1]:2/3?prefix=x"
+                 "&sentinel_password=%71#my%23name",
+                 "tls sentinel master=my#name user=u password=p sentinel=q "
+                 "db=3 prefix=x a|26379 b|1 ::1|2");
+    test_servers("REDIS-SENTINEL://:p@a/#n", "sentinel master=n user= "
+                 "password=p sentinel= db=0 prefix= a|26379");
+    test_servers("redis-cluster://a", "cluster master= user= password= "
+                 "sentinel= db=0 prefix= a|6379");
+    test_servers("rediss-cluster://:p@a:1,b,10.0.0.1:3/0?prefix={x}",
+                 "tls cluster master= user= password=p sentinel= db=0 "
+                 "prefix={x} a|1 b|6379 10.0.0.1|3");
+    test_servers("redis://a/1?prefix=#", "server master= user= password= "
+                 "sentinel= db=1 prefix=# a|6379");
+
+    test_bad("redis-sentinel://a");
+    test_bad("redis-sentinel://a#");
+    test_bad("redis-sentinel://#m");
+    test_bad("redis-sentinel://a,#m");
+    test_bad("redis-sentinel://,a#m");
+    test_bad("redis-sentinel://a,,b#m");
+    test_bad("redis-sentinel://a:0#m");
+    test_bad("redis-sentinel://a,b:x#m");
+    test_bad("redis-sentinel://[::1,b#m");
+    test_bad("redis-sentinel://a?sentinel_password=#m");
+    test_bad("redis-sentinel://a?sentinel_password=x&sentinel_password=x#m");
+    test_bad("redis-sentinel://a#m%00");
+    test_bad("redis-sentinel://a#m m");
+    test_bad("redis-sentinel:/a#m");
+    test_bad("redis-cluster://");
+    test_bad("redis-cluster://a,");
+    test_bad("redis-cluster://a/1");
+    test_bad("redis-cluster://a?sentinel_password=x");
+    test_bad("redis://a,b");
+    test_bad("rediss://a,b");
+    test_bad("redis://a?sentinel_password=x");
+    test_bad("redisx-cluster://a");
+}
+
+
+static void
+test_tagged(void)
+{
+    ngx_uint_t  i;
+
+    static const char  *tagged[] = { "{a}", "x{a}y", "{{a}}", "{a}{}", "{{}" };
+    static const char  *none[] = { "", "a", "{}", "{", "}", "}a{", "a{b",
+                                   "{}{a}" };
+
+    for (i = 0; i < sizeof(tagged) / sizeof(char *); i++) {
+        unit_ok(ngx_cred_redis_tagged(unit_bytes(tagged[i],
+                                                 ngx_strlen(tagged[i]))),
+                "\"%s\" has a tag", tagged[i]);
+    }
+
+    for (i = 0; i < sizeof(none) / sizeof(char *); i++) {
+        unit_ok(!ngx_cred_redis_tagged(unit_bytes(none[i],
+                                                  ngx_strlen(none[i]))),
+                "\"%s\" has none", none[i]);
+    }
+}
+
+
+static void
 test_lengths(void)
 {
     char                  *err;
@@ -211,6 +316,22 @@ test_lengths(void)
     text = unit_format("unix:/%V", unit_repeat('a', max));
     unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR,
             "a longer path of a unix socket");
+
+    text = unit_format("redis://%V", unit_repeat('a', NGX_CRED_REDIS_HOST_LEN));
+    unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_OK
+            && url.hosts[0].name.len == NGX_CRED_REDIS_HOST_LEN,
+            "the longest host");
+
+    text = unit_format("redis://%V",
+                       unit_repeat('a', NGX_CRED_REDIS_HOST_LEN + 1));
+    unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR,
+            "a longer host");
+
+    text = unit_format("redis-cluster://a%V",
+                       unit_repeat(',', NGX_CRED_REDIS_HOSTS));
+    unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR
+            && ngx_strcmp(err, "too many hosts") == 0,
+            "too many hosts");
 }
 
 
@@ -221,6 +342,10 @@ test_names(void)
     test_name("redis://user:secret@h:1/2?prefix=x", "h:1/2");
     test_name("rediss://:secret@[::1]:1", "[::1]:1/0");
     test_name("unix:/s?db=3", "unix:/s?db=3");
+
+    test_name("redis-sentinel://u:secret@a,[::1]:2/3?sentinel_password=s#m%0a",
+              "a:26379,[::1]:2/3#m?");
+    test_name("redis-cluster://:secret@a,b:2", "a:6379,b:2/0");
 
     test_name("redis://a%0d%0a2026%1b%7f%c3%a9", "a??2026??\xc3\xa9:6379/0");
     test_name("unix:/a%0ab", "unix:/a?b?db=0");
@@ -254,6 +379,8 @@ main(void)
     unit_start();
 
     test_urls();
+    test_several();
+    test_tagged();
     test_lengths();
     test_names();
     test_printable();

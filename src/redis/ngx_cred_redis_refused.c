@@ -1,0 +1,112 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_redis_connection.h>
+
+
+/* how often the same error is told, in seconds */
+#define NGX_CRED_REDIS_REFUSED_TIME  60
+#define NGX_CRED_REDIS_HINT_LEN      128
+
+
+static ngx_uint_t ngx_cred_redis_denied(ngx_str_t *error);
+static u_char *ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p,
+    u_char *last);
+static u_char *ngx_cred_redis_within(ngx_str_t *error, const char *text);
+
+
+/*
+ * An error reply is a state of that Redis (NOAUTH, LOADING, READONLY, OOM,
+ * a broken key): it is logged when it begins or changes, not each time.
+ */
+
+void
+ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
+{
+    u_char      *p, hint[NGX_CRED_REDIS_HINT_LEN];
+    uint32_t     hash;
+    ngx_str_t    code;
+    ngx_uint_t   level;
+
+    p = hint;
+    code = *error;
+
+    ngx_cred_redis_auth_word(&code);
+
+    if (ngx_cred_redis_denied(error)) {
+        ngx_str_set(&code, "NOPERM");
+        p = ngx_cred_redis_denied_hint(error, p,
+                                       hint + NGX_CRED_REDIS_HINT_LEN);
+    }
+
+    hash = ngx_crc32_short(code.data, code.len) | 1;
+
+    level = NGX_LOG_INFO;
+
+    if (hash != redis->refused
+        || ngx_time() - redis->refused_at >= NGX_CRED_REDIS_REFUSED_TIME)
+    {
+        level = NGX_LOG_ERR;
+        redis->refused = hash;
+        redis->refused_at = ngx_time();
+    }
+
+    ngx_log_error(level, &redis->log, 0, "redis refused a command: %V%*s",
+                  error, (size_t) (p - hint), hint);
+
+    if ((code.len == 6 && ngx_strncmp(code.data, "NOAUTH", 6) == 0)
+        || (code.len == 9 && ngx_strncmp(code.data, "WRONGPASS", 9) == 0))
+    {
+        ngx_cred_redis_auth_lost(redis);
+    }
+}
+
+
+/* by its ACL; within a script each version words it differently */
+
+static ngx_uint_t
+ngx_cred_redis_denied(ngx_str_t *error)
+{
+    return (error->len >= 6 && ngx_strncmp(error->data, "NOPERM", 6) == 0)
+           || ngx_cred_redis_within(error, "user executing the script can't")
+           || ngx_cred_redis_within(error, "ACL failure in script");
+}
+
+
+/* "no permissions to run the 'publish' command" names it, others do not */
+
+static u_char *
+ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p, u_char *last)
+{
+    u_char     *end;
+    ngx_str_t   name;
+
+    name.data = ngx_cred_redis_within(error, " to run the '");
+
+    if (name.data) {
+        name.data += sizeof(" to run the '") - 1;
+        end = ngx_strlchr(name.data, error->data + error->len, '\'');
+
+        if (end) {
+            name.len = end - name.data;
+            return ngx_slprintf(p, last, " (the user lacks \"+%V\")", &name);
+        }
+    }
+
+    return ngx_slprintf(p, last, " (\"ACL LOG\" there names what the user "
+                        "lacks, README what it needs)");
+}
+
+
+static u_char *
+ngx_cred_redis_within(ngx_str_t *error, const char *text)
+{
+    return ngx_strnstr(error->data, (char *) text, error->len);
+}
