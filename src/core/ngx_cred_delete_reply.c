@@ -50,7 +50,6 @@ ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
     if (del->command.whole == reply
         || reply->type != NGX_CRED_REDIS_ARRAY
         || del->command.whole->elts[0]->type != NGX_CRED_REDIS_INTEGER
-        || del->command.whole->elts[0]->integer < 0
         || reply->elts[NGX_CRED_DELETE_RESULT]->type != NGX_CRED_REDIS_STRING)
     {
         goto invalid;
