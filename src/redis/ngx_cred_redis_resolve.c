@@ -153,7 +153,7 @@ ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis)
     redis->moved_to = 0;
     redis->redirects = 0;
 
-    /* the next attempt begins with another one; one of a cluster is the owner */
+    /* the next attempt begins with another; one of a cluster is the owner */
 
     n = redis->url.nhosts + (redis->url.kind == NGX_CRED_REDIS_CLUSTER);
 
