@@ -7,7 +7,10 @@ NGINX_SRC = /usr/share/nginx/src
 NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
-MATRIX    = bookworm trixie sid
+TIME      = 60
+
+VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
+            access-cache.t access-keys.t)
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -33,12 +36,13 @@ build/nginx/objs/Makefile: config build/sources
 	&& util/configure $(NGINX_SRC) build/nginx "$${NGX_CONF_FLAGS[@]}" \
 		--with-cc-opt=-O2 --add-dynamic-module=$(CURDIR)
 
-# their list: a file more or less takes configuring again
+# their list: a file more or less takes configuring again, and so does another
+# compiler
 
 build/sources: FORCE
 	@mkdir -p build
-	@echo $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
-	|| echo $(sort $(wildcard src/*/*.c)) > $@
+	@echo $(CC) $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
+	|| echo $(CC) $(sort $(wildcard src/*/*.c)) > $@
 
 demo:
 	@util/install-deps build demo
@@ -61,21 +65,44 @@ unit:
 		echo "unit: skipped, for want of the source of nginx"; \
 	fi
 
+# libFuzzer, for so many seconds each; what it finds goes to build/fuzz
+
+fuzz:
+	@util/install-deps build fuzz
+	@$(MAKE) -s --no-print-directory $(SOURCE)
+	@$(MAKE) --no-print-directory -C t/unit libfuzzer TIME=$(TIME)
+
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
 	CRED_MODULE=$(CURDIR)/build/asan/objs/ngx_http_cred_module.so \
 	$(PROVE) $(SUITE)
 
+# the same for a few files, without what only the compiler knows: it sees reads
+# of what nobody has written
+
+test-valgrind: test-deps valgrind
+	CRED_NGINX=$(CURDIR)/t/valgrind/nginx \
+	CRED_MODULE=$(CURDIR)/build/valgrind/objs/ngx_http_cred_module.so \
+	CRED_PATIENCE=$${CRED_PATIENCE:-120} \
+	$(PROVE) $(if $(filter file,$(origin SUITE)),$(VALGRIND),$(SUITE))
+
 test-chaos: test-deps
 	@$(MAKE) --no-print-directory all
 	t/chaos/run full
 
-# in fresh folders made by debootstrap, and in one of them as no root
+# in fresh folders made by debootstrap; runs that share a folder come in an order
 
 test-matrix:
 	@util/install-deps matrix
-	@for suite in $(MATRIX); do util/matrix $$suite || exit 1; done
-	@util/matrix $(firstword $(MATRIX)) user
+	@mkdir -p build/roots
+	@rm -f build/roots/results
+	@failed=0; \
+	util/matrix bookworm user root poll clang valgrind || failed=1; \
+	util/matrix bookworm:i386 root || failed=1; \
+	util/matrix trixie valkey root poll || failed=1; \
+	util/matrix sid valkey root clang || failed=1; \
+	cat build/roots/results; \
+	exit $$failed
 
 test-deps:
 	@util/install-deps build test
@@ -106,6 +133,18 @@ build/asan/objs/Makefile: $(SOURCE) config build/sources
 	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
 		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
 		--with-ld-opt="$(ASAN) -Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
+
+valgrind: build/valgrind/objs/Makefile
+	@util/install-deps valgrind
+	@util/embed build/valgrind/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@echo "building nginx and the module for valgrind in build/valgrind"
+	@$(MAKE) -C build/valgrind -f objs/Makefile --no-print-directory -j$(JOBS) \
+		binary modules > build/valgrind/make.log
+
+build/valgrind/objs/Makefile: $(SOURCE) config build/sources
+	@util/configure $(abspath $(<D)) build/valgrind $(ASAN_WITH) \
+		--with-cc-opt="-O1 -g -DNGX_DEBUG_PALLOC=1" \
+		--with-ld-opt="-Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
 
 static: build/static/objs/Makefile
 	@util/embed build/static/objs/ngx_cred_scripts.h $(SCRIPTS)
@@ -144,9 +183,13 @@ help:
 	@echo "make test        all tests; SUITE=t/FILE.t for one file and no units;"
 	@echo "                 CRED_KEEP=1 keeps the logs"
 	@echo "make test-asan   the same with nginx and module under sanitizers"
+	@echo "make test-valgrind a few of them with nginx and module in valgrind"
 	@echo "make test-chaos  nothing may be lost while processes are killed"
-	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite"
+	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite,"
+	@echo "                 with Valkey, poll, clang, valgrind and 32 bits"
 	@echo "make unit        the pure parts, outside of nginx"
+	@echo "make fuzz        libFuzzer for TIME=60 seconds for each of"
+	@echo "                 TARGETS=\"api auth codec replies routes url uuid\""
 	@echo "make static      nginx with the module linked in"
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
@@ -156,5 +199,5 @@ help:
 
 FORCE:
 
-.PHONY: FORCE all demo test unit test-asan test-chaos test-matrix test-deps \
-	bench asan static clean help
+.PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
+	test-matrix test-deps bench asan valgrind static clean help

@@ -56,6 +56,13 @@ location = /t { return 200; }
 --- script
 open my $out, '>>', temp_dir() . '/nginx/logs/error.log';
 print $out "==1==ERROR: AddressSanitizer: heap-use-after-free\n";
+
+=== TEST 6: a report of valgrind
+--- config
+location = /t { return 200; }
+--- script
+open my $out, '>>', temp_dir() . '/valgrind.1';
+print $out "==1== Warning: a large range\n==1== Invalid read of size 8\n";
 END
 
 close $file;
@@ -68,7 +75,8 @@ like($output, qr/^not ok.*$_/m, "seen: $_")
         'TEST 2: a killed worker - nothing alarming',
         'TEST 3: a bad command - registry: HSET a',
         'TEST 4: perl that dies - script: here',
-        'TEST 5: a report of a sanitizer - nothing alarming';
+        'TEST 5: a report of a sanitizer - nothing alarming',
+        'TEST 6: a report of valgrind - nothing alarming';
 
 my ($pids) = $output =~ /^# pids: (.*)/m;
 ok(length $pids, 'it had started a Redis');

@@ -176,6 +176,10 @@ staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 
 
 === TEST 2: nonsense is a failed environment, and no more
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  1s;
+cred_cascade_timeout  20s;
 --- script
 my $socket = redis_socket('production');
 
@@ -416,7 +420,7 @@ $Replies{sprintf 'malformed-%02d', $_}
 
 our %Counts = map {
     ("counts-$_" => replied("$_:1700000000000-0", 'undeployed'))
-} 0, 2, 3, 10, '9' x 15;
+} 0, 2, 3, 10, '9' x (length(LARGEST) - 1);
 
 our %Good = (
     undeployed => [undef, replied($progress, 'undeployed')],
@@ -776,7 +780,7 @@ our %Good = (
     blank      => bytes([':1', '', '', '7']),
     blanks     => bytes([':0', '', '', '7']),
     large      => bytes([':9223372036854775807', '9' x 31 . '-' . '9' x 31,
-                         'f' x 64, '9' x 15]),
+                         'f' x 64, '9' x (length(LARGEST) - 1)]),
     binary     => bytes([':1', "\xff", "\r\n", '7']),
 );
 

@@ -354,7 +354,7 @@ print $sock "\r\n";
 kill 'CONT', $worker;
 
 ok(wait_for(sub { slurp("/proc/$worker/wchan") =~ /^pipe/
-                  || slurp("/proc/$worker/syscall") =~ /^(?:1|64) / }),
+                  || slurp("/proc/$worker/syscall") =~ /^(?:1|4|64) / }),
    'it waits for the log');
 
 is_deleted(start_delete());

@@ -21,13 +21,18 @@
 #define NGX_CRED_ZONE_RECENT    128   /* as exact as "least recently" is, ms */
 #define NGX_CRED_ZONE_SPINS     64    /* before a lock is another's */
 
+/* what an entry's node does not have of it */
+
+#define NGX_CRED_ZONE_HASH_REST                                               \
+    (NGX_CRED_ZONE_HASH_LEN - sizeof(ngx_rbtree_key_t))
+
 
 /* an entry is a slot; names that do not fit go on in others */
 
 typedef struct {
-    ngx_rbtree_node_t        node;        /* key: half of the hash */
+    ngx_rbtree_node_t        node;        /* key: the hash's beginning */
     ngx_queue_t              queue;
-    u_char                   hash[NGX_CRED_ZONE_HASH_LEN / 2];
+    u_char                   hash[NGX_CRED_ZONE_HASH_REST];
     uint64_t                 seq;
     uint64_t                 sent;
     uint64_t                 expires;
@@ -237,8 +242,8 @@ ngx_cred_zone_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
 
     entry = (ngx_cred_zone_entry_t *) node;
 
-    ngx_memcpy(key.hash + NGX_CRED_ZONE_HASH_LEN / 2, entry->hash,
-               NGX_CRED_ZONE_HASH_LEN / 2);
+    ngx_memcpy(key.hash + sizeof(ngx_rbtree_key_t), entry->hash,
+               NGX_CRED_ZONE_HASH_REST);
     key.environment = entry->environment;
     key.api = entry->api;
 
@@ -274,8 +279,8 @@ ngx_cred_zone_compare(ngx_cred_zone_entry_t *entry, ngx_cred_zone_key_t *key)
 {
     int  rc;
 
-    rc = ngx_memcmp(entry->hash, key->hash + NGX_CRED_ZONE_HASH_LEN / 2,
-                    NGX_CRED_ZONE_HASH_LEN / 2);
+    rc = ngx_memcmp(entry->hash, key->hash + sizeof(ngx_rbtree_key_t),
+                    NGX_CRED_ZONE_HASH_REST);
 
     if (rc == 0) {
         rc = (int) entry->environment - (int) key->environment;
@@ -409,8 +414,8 @@ ngx_cred_zone_put(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
         entry->environment = key->environment;
         entry->api = key->api;
 
-        ngx_memcpy(entry->hash, key->hash + NGX_CRED_ZONE_HASH_LEN / 2,
-                   NGX_CRED_ZONE_HASH_LEN / 2);
+        ngx_memcpy(entry->hash, key->hash + sizeof(ngx_rbtree_key_t),
+                   NGX_CRED_ZONE_HASH_REST);
 
         if (ngx_cred_zone_write(zone, shard, entry, record) == NGX_OK) {
             ngx_rbtree_insert(&shard->rbtree, &entry->node);

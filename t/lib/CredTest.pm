@@ -196,7 +196,9 @@ sub after {
     print STDERR slurp("$Dir/stderr.log") unless defined $block->must_die;
 
     my @faults = (faults([ new_log_lines() ], @allowed),
-                  reports(slurp("$Dir/stderr.log"), error_log_text()));
+                  reports(slurp("$Dir/stderr.log"), error_log_text(),
+                          map { slurp($_) } glob "$Dir/valgrind.*"));
+    unlink grep { -s } glob "$Dir/valgrind.*";
     ok(!@faults, "$name - nothing alarming in the error log")
         or diag(join "\n", @faults);
 }
@@ -263,7 +265,8 @@ sub faults {
 
 
 sub reports {
-    my $report = qr/^.*(?:runtime error:|ERROR: \w+Sanitizer)(?:.*\n?){0,40}/m;
+    my $begin = qr/runtime error:|ERROR: \w+Sanitizer|==\d+== (?!Warning:)\S/;
+    my $report = qr/^.*$begin(?:.*\n?){0,40}/m;
     return map { /($report)/ ? $1 : () } @_;
 }
 
@@ -298,7 +301,8 @@ All of Test::Nginx::Socket, and:
                             would fail the block otherwise
 
 Each block starts with clean servers and ends with two tests: nginx leaves when
-it is told to, and its error log has no alert, crash or sanitizer report.
+it is told to, and its error log has no alert or crash, nor is there a report of
+a sanitizer or of valgrind.
 
 The configuration may name $TEST_NGINX_REGISTRY (a URL of the unix socket),
 $TEST_NGINX_REGISTRY_TCP, $TEST_NGINX_REGISTRY_PORT, the same for the others,
@@ -321,10 +325,17 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     fake(replies => { EVALSHA => BYTES, ... }, greeting => BYTES,
          delay => SECONDS, step => BYTES, pause => SECONDS)
                             the port of a broken peer; \BYTES closes after
-                            them, undef is silence, an array is one reply after
-                            the other, the last for ever; TIME, AUTH, SELECT
-                            and PING are answered well unless given
+                            them, \\BYTES resets the connection, undef is
+                            silence, an array is one reply after the other, the
+                            last for ever, { first => BYTES, endless => BYTES,
+                            pause => SECONDS } never ends; scripts have names,
+                            such as DELETE; AUTH, SELECT, EXISTS, ROLE, TIME,
+                            PING and STREAM are answered well unless given;
+                            it reads nothing with deaf => 1, and accepts no
+                            connection with asleep => 1
+    fakes({ ... }, ...)               several of them in one process; the ports
     fake_log(PORT)                    what it was sent, a line a command
+    fake_scripts(PORT)                names of the scripts among that
 
     proxy(NAME)             stands between nginx and this Redis, has the
                             methods that follow, and is gone with the block

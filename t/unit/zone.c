@@ -10,12 +10,12 @@
 #include <ngx_cred_zone_memory.h>
 
 
-static void zone_key(ngx_cred_zone_key_t *key, ngx_uint_t n);
+static void zone_key(ngx_cred_zone_key_t *key, uint64_t n);
 
 
 static ngx_cycle_t   zone_cycle;
 static ngx_str_t     zone_name = ngx_string("test");
-static ngx_uint_t    zone_random_state = 1;
+static uint64_t      zone_random_state = 1;
 
 
 void
@@ -116,7 +116,7 @@ zone_same(ngx_cred_zone_record_t *one, ngx_cred_zone_record_t *two)
 
 
 static void
-zone_key(ngx_cred_zone_key_t *key, ngx_uint_t n)
+zone_key(ngx_cred_zone_key_t *key, uint64_t n)
 {
     ngx_uint_t  i;
 

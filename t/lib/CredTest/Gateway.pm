@@ -255,7 +255,7 @@ master_process    @{[ ($is{workers} // 1) ? 'on' : 'off' ]};
 error_log         $g->{dir}/error.log $ENV{TEST_NGINX_LOG_LEVEL};
 $user
 $is{main}
-events { worker_connections 512; }
+@{[ events(512) ]}
 http {
     access_log             $g->{dir}/access.log;
     client_body_temp_path  $g->{dir}/body;

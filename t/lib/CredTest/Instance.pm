@@ -60,6 +60,7 @@ sub gateway_configure {
 
     my %conf = %{ $gateway->{conf} };
     my $user = $> == 0 ? 'user nobody nogroup;' : '';
+    my $events = events(256);
     my $paths = join "\n", map { "    ${_}_temp_path $gateway->{dir}/$_;" }
                 qw(client_body proxy fastcgi uwsgi scgi);
 
@@ -75,9 +76,7 @@ env ASAN_OPTIONS;
 env UBSAN_OPTIONS;
 $conf{main}
 
-events {
-    worker_connections 256;
-}
+$events
 
 http {
     access_log off;

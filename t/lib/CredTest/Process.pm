@@ -22,7 +22,7 @@ our ($Dir, %Child);
 our $Patience = $ENV{CRED_PATIENCE} || 30;
 
 our @EXPORT = qw(
-    $Dir %Child spawn reap reap_all dns dns_change free_port read_line
+    $Dir %Child spawn reap reap_all dns dns_change events free_port read_line
     read_bytes slurp temp_dir wait_for
 );
 
@@ -117,6 +117,18 @@ sub dns_serve {
 
     wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") })
         or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");
+}
+
+
+# the block of a configuration, with the method that Test::Nginx is told to use
+
+sub events {
+    my ($connections) = @_;
+
+    my $type = $ENV{TEST_NGINX_EVENT_TYPE};
+    my $use = $type ? "use $type; " : '';
+
+    return "events { ${use}worker_connections $connections; }";
 }
 
 

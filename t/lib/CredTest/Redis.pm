@@ -9,6 +9,7 @@ use parent 'Exporter';
 
 use CredTest::Process;
 use Digest::SHA ();
+use IO::Select ();
 use IO::Socket::UNIX ();
 
 our (%Redis, %Alias);
@@ -181,7 +182,8 @@ sub redis {
 }
 
 
-# a closure that returns the commands which this Redis has got since
+# a closure that returns the commands which this Redis has got since; a last one
+# of its own says when all have come, since Redis keeps what is not read
 
 sub monitor {
     my ($name) = @_;
@@ -189,13 +191,21 @@ sub monitor {
     my $sock = redis_connect($name);
     print $sock resp('MONITOR');
     reply($sock);
-    $sock->blocking(0);
 
-    my $text = '';
+    my ($text, $marks) = ('', 0);
 
     return sub {
-        1 while sysread $sock, $text, 65536, length $text;
-        return map { s/^\+//r } $text =~ /^(\+.*?)\r\n/mg;
+        my $mark = sprintf '"ECHO" "monitored-%d-%d"', fileno $sock, ++$marks;
+        redis($name, words($mark));
+
+        while (index($text, "$mark\r\n") < 0) {
+            IO::Select->new($sock)->can_read($CredTest::Process::Patience)
+                or die "$name: not all was monitored\n";
+            sysread $sock, $text, 65536, length $text or die "$name: closed\n";
+        }
+
+        return map { s/^\+//r } grep { !/"ECHO" "monitored-/ }
+               $text =~ /^(\+.*?)\r\n/mg;
     };
 }
 

@@ -71,6 +71,7 @@ sub configure {
     my $environment = $conf{environment};
     my $module = $ENV{CRED_MODULE} || "$Root/build/ngx_cred_module.so";
     my $user = $> == 0 ? 'user nobody nogroup;' : '';
+    my $use = $ENV{TEST_NGINX_EVENT_TYPE} ? "use $ENV{TEST_NGINX_EVENT_TYPE};" : '';
     my $paths = join "\n", map { "    ${_}_temp_path $self->{dir}/$_;" }
                 qw(client_body proxy fastcgi uwsgi scgi);
 
@@ -101,6 +102,7 @@ env UBSAN_OPTIONS;
 $conf{main}
 
 events {
+    $use
     worker_connections 1024;
 }
 
