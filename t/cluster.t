@@ -431,8 +431,10 @@ redis($_, 'CONFIG', 'SET', 'cluster-announce-hostname', 'nobody.test',
       'cluster-preferred-endpoint-type', 'hostname') for cluster_nodes();
 ok(wait_for(sub { redis($other, 'GET', $key) =~ /MOVED \d+ nobody\.test:/ }),
    'a wrong name');
-hang_up($owner);
-answer_is(del(7), 'not found', failure(503));
+my @workers = nginx_workers();
+nginx_reload();
+wait_for(sub { !grep { CredTest::HTTP::running($_) } @workers });
+answer_is(del(7), 'nobody knows it', failure(503));
 redis($_, 'CONFIG', 'SET', 'cluster-announce-hostname', '') for cluster_nodes();
 ok(wait_for(sub { redis($other, 'GET', $key) =~ /MOVED \d+ \?:/ }), 'no name');
 answer_is(del(7), 'a question mark', failure(503));

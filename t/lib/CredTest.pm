@@ -317,7 +317,10 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
 
     redis(NAME, COMMAND, ...)         the reply; a list in list context
     redis_start(NAME, ARGUMENTS)      also again, on the same port
-    redis_stop, redis_kill, redis_pause, redis_resume(NAME)
+    redis_stop, redis_kill, redis_pause, redis_resume, redis_runs(NAME)
+    redis_alias(NAME, SUB)            a name for whichever server SUB names
+                                      then, for these and all others that take
+                                      one, until the end of the block
     redis_url, redis_tcp, redis_port, redis_socket(NAME)
     redis_load(NAME, TEXT)            the errors
     monitor(NAME)                     a closure that returns the commands since
@@ -360,7 +363,9 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     ->lead(NAME)            those made from now on lead to this Redis
     ->connections           how many there are
 
-    dns(NAME => ADDRESS, ...)         the port of a name server
+    dns(NAME => ADDRESS, ...)         the port of a name server; an address may
+                                      be an array
+    dns_change(PORT, NAME => ADDRESS, ...)
 
     http(RAW)                         one answer, as text
     http_many(RAW, ...)               at once, on a connection each
@@ -373,6 +378,43 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     error_log_text, access_log_text
 
     wait_for(SUB, SECONDS), sha256(TEXT), slurp(FILE), temp_dir, free_port
+
+=head1 TOPOLOGIES
+
+All of them are real servers, which the functions above take by their names, and
+which are gone with the block.  Persistent files do not outlive it, either.
+
+CredTest::Replica:
+
+    replica(NAME, MASTER, host => ADDRESS, args => [...])
+                            with "host" on the same port of another address
+    in_sync(NAME, MASTER)   waits until it has all that its master has
+    hand_over(MASTER, REPLICA)        by "FAILOVER"
+    master_of(NAME, ...)    which of these is one
+    redis_role, redis_address(NAME), redis_info(NAME, FIELD)
+
+CredTest::Sentinel:
+
+    sentinels(MASTER, REDIS, REPLICAS, count => 3, quorum => 2, down => MS,
+              password => P, auth => P, conf => [LINES])
+                            "sentinel-1" and so on, once they know each other
+    sentinel(NAME, masters => { MASTER => REDIS }, ...)   a single one
+    sentinel_url(MASTER, NAME, ...), sentinel_ready(MASTER, REPLICAS, NAME, ...)
+    sentinel_agree(MASTER)            the server that all of them name
+    sentinel_switched(MASTER, REDIS)  waits until it is this one
+    sentinel_failover(MASTER, REDIS, OLD)   by "SENTINEL failover"
+
+CredTest::Cluster:
+
+    cluster(masters => 3, replicas => 0, args => [...])
+                            "node-1", "replica-1" and so on, once all are well
+    cluster_url(PREFIX, NAME, ...), cluster_nodes, cluster_slot(KEY)
+    cluster_owner(KEY), cluster_replica(NAME), cluster_keys(KEY)
+    cluster_agree           waits until all see the same, and it is well
+    cluster_failover(REPLICA)         by "CLUSTER FAILOVER"
+    slot_move(KEY, NAME)    a slot to another node; or in steps:
+    slot_begin(KEY, NAME)   a move for slot_keys(MOVE, KEY, ...) and
+                            slot_end(MOVE)
 
 CRED_NGINX, CRED_MODULE and CRED_REDIS_SERVER name other binaries, CRED_KEEP=1
 keeps the logs, CRED_PATIENCE are the seconds that whatever is waited for may

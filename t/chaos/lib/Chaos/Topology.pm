@@ -12,6 +12,7 @@ use parent -norequire, 'Chaos::Redis';
 use Chaos::Process;
 use Chaos::Redis;
 use CredTest::Port ();
+use Time::HiRes ();
 
 my @AOF = qw(--appendonly yes --appendfsync always
              --auto-aof-rewrite-percentage 0 --repl-diskless-sync-delay 0);
@@ -126,6 +127,35 @@ sub killing {
 }
 
 
+# a step: a replica is told to take over, which may come to nothing
+
+sub taking_over {
+    my ($replica, $tell) = @_;
+
+    my $next = 0;
+
+    return sub {
+        return 1 if role($replica) eq 'master';
+
+        if (Time::HiRes::time() >= $next) {
+            $next = Time::HiRes::time() + 6;
+            $tell->();
+        }
+
+        return;
+    };
+}
+
+
+# of all servers
+
+sub end {
+    my ($self) = @_;
+    $_->kill for @{ $self->{servers} };
+    Chaos::Process::kill_group($_) for @{ $self->{guards} || [] };
+}
+
+
 # three sentinels, and these with a replica each
 
 sub watched_by_sentinels {
@@ -153,7 +183,7 @@ sub watched_by_sentinels {
         };
     }
 
-    sentinel($_, @groups) for @ports;
+    $groups[0]{guards} = [ map { sentinel($_, @groups) } @ports ];
 
     wait_for(sub { !grep { !watched($_, @ports) } @groups }, 60)
         or die "the sentinels are not ready\n";
@@ -193,8 +223,8 @@ sub sentinel {
 
     close $out;
 
-    Chaos::Process::spawn("sentinel-$port", $Server, "$dir/sentinel.conf",
-                          '--sentinel');
+    my $pid = Chaos::Process::spawn("sentinel-$port", $Server,
+                                    "$dir/sentinel.conf", '--sentinel');
 
     wait_for(sub {
         eval { ask_sentinel($port, 'PING') } // '' eq 'PONG';
@@ -202,6 +232,7 @@ sub sentinel {
 
     ask_sentinel($port, qw(SENTINEL DEBUG PUBLISH-PERIOD 300 INFO-PERIOD 500
                            TILT-PERIOD 500));
+    return $pid;
 }
 
 
@@ -258,12 +289,10 @@ sub told {
 
     return (
         sub { watched($self, @ports) },
-        sub {
-            my $reply = ask_sentinel($ports[0], 'SENTINEL', 'FAILOVER',
-                                     $self->{name});
-            return !ref $reply;
-        },
-        sub { role($replica) eq 'master' && $self->{is_master}->($replica) },
+        taking_over($replica, sub {
+            ask_sentinel($ports[0], 'SENTINEL', 'FAILOVER', $self->{name});
+        }),
+        sub { $self->{is_master}->($replica) },
         sub { $self->healed },
     );
 }
@@ -407,8 +436,9 @@ sub slot {
             my ($master) = @_;
             my $replica = $group->replica($master);
             return (
-                sub { !ref $replica->call('CLUSTER', 'FAILOVER') },
-                sub { role($replica) eq 'master' },
+                taking_over($replica, sub {
+                    $replica->call('CLUSTER', 'FAILOVER');
+                }),
                 sub { $group->healed },
                 sub { $group->well(@nodes) },
             );
