@@ -49,11 +49,10 @@ reply($listener);
 
 my $before = time * 1000 - 1;
 my $op = operation(del('api-user'));
-my $after = time * 1000 + 1001;
-
 my $key = "{cred}:operation:$op";
 my $settled = sub { redis('registry', 'HGET', $key, 'completed_at') ne '(nil)' };
 ok(wait_for($settled), 'complete');
+my $after = time * 1000 + 1001;
 
 my %fields = redis('registry', 'HGETALL', $key);
 my $created = delete $fields{created_at};
