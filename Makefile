@@ -7,6 +7,7 @@ NGINX_SRC = /usr/share/nginx/src
 NGINX     = nginx
 JOBS      = $(shell nproc)
 SUITE     = t/*.t
+TIME      = 60
 
 VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
             access-cache.t access-keys.t)
@@ -63,6 +64,13 @@ unit:
 	else \
 		echo "unit: skipped, for want of the source of nginx"; \
 	fi
+
+# libFuzzer, for so many seconds each; what it finds goes to build/fuzz
+
+fuzz:
+	@util/install-deps build fuzz
+	@$(MAKE) -s --no-print-directory $(SOURCE)
+	@$(MAKE) --no-print-directory -C t/unit libfuzzer TIME=$(TIME)
 
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
@@ -180,6 +188,8 @@ help:
 	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite,"
 	@echo "                 with Valkey, poll, clang, valgrind and 32 bits"
 	@echo "make unit        the pure parts, outside of nginx"
+	@echo "make fuzz        libFuzzer for TIME=60 seconds for each of"
+	@echo "                 TARGETS=\"api auth codec replies routes url uuid\""
 	@echo "make static      nginx with the module linked in"
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
@@ -189,5 +199,5 @@ help:
 
 FORCE:
 
-.PHONY: FORCE all demo test unit test-asan test-valgrind test-chaos test-matrix test-deps \
-	bench asan valgrind static clean help
+.PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
+	test-matrix test-deps bench asan valgrind static clean help

@@ -5,7 +5,8 @@ use warnings;
 
 use Test::More;
 
-my @programs = qw(start exact reload revisions stop forget kill gateways);
+my @programs = qw(start exact reload revisions stop forget kill gateways
+                  failover);
 
 plan(tests => scalar @programs);
 

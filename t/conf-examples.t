@@ -1,6 +1,7 @@
 # Each of conf-examples runs as it is, but for ports and the module's path.
 
 use CredTest;
+use CredTest::Certs;
 
 # nginx frees nothing of its regular expressions when it only reads them
 
@@ -45,6 +46,10 @@ my %gateway = (
 redis('registry', 'HSET', '{cred}:environments', 'production',
       redis_tcp('production'), 'staging', redis_url('staging'));
 
+certificate('redis', names => 'DNS:localhost');
+certificate('nginx');
+redis_secure('registry', 'redis', clients => 'yes');
+
 mkdir "$dir/data";
 copy('conf-examples/data/htpasswd', "$dir/data/htpasswd");
 
@@ -55,6 +60,8 @@ for my $file (glob 'conf-examples/*.conf') {
 
     $text =~ s{127\.0\.0\.1:6379/1}{'127.0.0.1:' . redis_port('production')}ge;
     $text =~ s/127\.0\.0\.1:6379/'127.0.0.1:' . redis_port('registry')/ge;
+    $text =~ s{rediss://localhost:6380}{redis_tls('registry')}ge;
+    $text =~ s{/etc/redis/tls}{$ENV{TEST_NGINX_CERTS}}g;
     $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
     $text =~ s/127\.0\.0\.1:8081/127.0.0.1:$backend/g;
     $text =~ s{build/ngx_cred_module\.so}{$ENV{TEST_NGINX_LOAD_MODULES}};

@@ -430,7 +430,10 @@ our %Good = (
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
     return "*0\r\n" unless is_delete(@_);
-    return $_[16] =~ /^no fault: (.*)/ ? $Good{$1} : $Replies{$_[16]};
+    my ($operation, $id) = @_[12, 16];
+    my $bytes = $id =~ /^no fault: (.*)/ ? $Good{$1} : $Replies{$id};
+    $bytes =~ s/:\K0{32}(?=\r)/$operation/ if defined $bytes && !ref $bytes;
+    return $bytes;
 };
 
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });

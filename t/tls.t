@@ -5,6 +5,7 @@ use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
 use CredTest::Certs;
+use Socket qw(:DEFAULT IPPROTO_TCP TCP_MAXSEG);
 
 our @standard = qw(registry production staging);
 
@@ -86,10 +87,53 @@ sub is_down {
 
 my $n = 0;
 
+our $hangs;
+
 sub one_more {
     my $username = 'n' . ++$n;
     credential($username);
     return del($username);
+}
+
+# Leads to this port, by a narrow way that is closed while there is a file of
+# that name; returns a port
+
+sub narrow {
+    my ($to, $closed) = @_;
+
+    my $port = free_port();
+
+    socket my $listener, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
+    setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
+    setsockopt $listener, SOL_SOCKET, SO_RCVBUF, 16384;
+    setsockopt $listener, IPPROTO_TCP, TCP_MAXSEG, 1400;
+    bind $listener, sockaddr_in($port, INADDR_LOOPBACK) or die "bind: $!";
+    listen $listener, 8;
+
+    spawn('narrow', "narrow-$port", sub {
+        my $select = IO::Select->new($listener);
+        my (%to, %back);
+
+        while (1) {
+            for my $sock ($select->can_read(0.01)) {
+                if ($sock == $listener) {
+                    accept my $client, $listener or next;
+                    my $server = IO::Socket::INET->new("127.0.0.1:$to") or next;
+                    ($to{$client}, $to{$server}) = ($server, $client);
+                    $back{$server} = 1;
+                    $select->add($client, $server);
+                    next;
+                }
+
+                next if -e $closed && !$back{$sock};
+
+                sysread $sock, my $bytes, 65536 or exit;
+                syswrite $to{$sock}, $bytes;
+            }
+        }
+    });
+
+    return $port;
 }
 
 run_tests();
@@ -315,7 +359,7 @@ is_down('production', qr/^TLS handshake failed: SSL_do_handshake\(\) failed \(SS
 
 
 
-=== TEST 8: sessions go on, but not for another name, and not after a failure
+=== TEST 8: sessions go on, but not after a failure
 --- before
 secured(qw(production staging));
 --- script
@@ -393,7 +437,52 @@ is(logged('redis is down'), 0, 'nothing fails');
 
 
 
-=== TEST 10: those which speak no TLS, or no more
+=== TEST 10: what waits to be written grows, and moves
+--- http_config eval
+$main::conf . <<'END'
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
+END
+--- before
+secured(qw(production staging));
+my $closed = temp_dir() . '/closed';
+unlink $closed;
+environment('production', 'rediss://redis.test:'
+            . narrow($CredTest::Redis::Redis{production}{tls_port}, $closed));
+--- script
+answer_is(one_more(), 'connected', everywhere());
+
+my $closed = temp_dir() . '/closed';
+open my $out, '>', $closed;
+
+my @usernames = map { $_ . 'x' x 400 } 1 .. 300;
+credential(\@usernames);
+
+# in three parts
+
+my @socks;
+
+for my $part (1 .. 3) {
+    for (@usernames[@socks .. 100 * $part - 1]) {
+        push @socks, http_open();
+        print { $socks[-1] } del_raw($_);
+    }
+
+    ok(wait_for(sub { redis('staging', 'XLEN', '{cred}:undeployments')
+                      == 1 + @socks }), "part $part has gone elsewhere");
+}
+
+is(redis('production', 'XLEN', '{cred}:undeployments') < 301, 1, 'they wait');
+unlink $closed;
+
+my @answers = map { http_parse(http_read($_)) } @socks;
+is(scalar(grep { $_->{status} == 200 && !$_->{headers}{'cred-pending'} }
+          @answers), 300, 'all are undeployed');
+is(logged('redis is down'), 0, 'nothing fails');
+
+
+
+=== TEST 11: those which speak no TLS, or no more
 --- before
 secured(qw(production staging));
 redis('registry', 'HDEL', '{cred}:environments', 'staging');
@@ -431,7 +520,7 @@ is_down('alert', 'invalid reply: an alert of TLS, which "rediss://" speaks '
 
 
 
-=== TEST 11: a reload brings other certificates
+=== TEST 12: a reload brings other certificates
 
 --- http_config eval
 $main::conf =~ s/ca\.crt/trusted.crt/r . <<'END'
@@ -469,7 +558,7 @@ ok(wait_for(sub {
 
 
 
-=== TEST 12: whoever it is, where nothing is verified
+=== TEST 13: whoever it is, where nothing is verified
 --- http_config
 cred_registry    $TEST_NGINX_REGISTRY_TLS;
 cred_ssl_verify  off;
@@ -484,7 +573,7 @@ is(logged('TLSv1.3 with TLS_'), 3, 'by TLS');
 
 
 
-=== TEST 13: nobody but those whom the system trusts, if nothing is said
+=== TEST 14: nobody but those whom the system trusts, if nothing is said
 --- http_config
 cred_registry  $TEST_NGINX_REGISTRY_TLS;
 resolver       127.0.0.1:$TEST_NGINX_DNS ipv6=off;
@@ -496,7 +585,7 @@ like(error_log_text(), qr/\[error\].* redis is down: certificate verify failed: 
 
 
 
-=== TEST 14: an nginx that leaves while TLS is not there yet
+=== TEST 15: an nginx that leaves while TLS is not there yet
 --- before
 secured(qw(production staging));
 environment('hangs', 'rediss://redis.test:' . fake());
@@ -507,3 +596,26 @@ answer_is(one_more(), 'one hangs',
                   staging => undef));
 kill 'QUIT', $worker;
 ok(wait_for(sub { !running($worker) }), 'it leaves');
+
+
+
+=== TEST 16: nor does it wait longer than it may
+--- main_config
+worker_shutdown_timeout 500ms;
+--- http_config eval
+$main::conf . <<'END'
+cred_connect_timeout  60s;
+cred_cascade_timeout  60s;
+END
+--- before
+secured(qw(production staging));
+environment('hangs', 'rediss://redis.test:' . ($main::hangs = fake()));
+--- script
+my ($worker) = nginx_workers();
+credential('api-user');
+my $sock = http_open();
+print $sock del_raw('api-user');
+ok(wait_for(sub { fake_log($main::hangs) }), 'one hangs');
+kill 'QUIT', $worker;
+ok(wait_for(sub { !running($worker) }, 20), 'it leaves');
+ok(logged('worker is shutting down, environment: hangs'), 'with a reason');

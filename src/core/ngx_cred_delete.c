@@ -322,9 +322,8 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     /* asked again: the first of a call always has room */
 
     if (rc == NGX_BUSY
-        && (del->again
-            || ngx_current_msec - del->start
-               < del->registry->redis.command_timeout)
+        && ngx_current_msec - del->start
+           < del->registry->redis.command_timeout
         && ngx_cred_delete_ask(del) == NGX_OK)
     {
         return;

@@ -12,7 +12,8 @@
 #include <ngx_cred_delete.h>
 
 
-#define NGX_CRED_DELETE_CASCADE  3  /* elements of each environment */
+#define NGX_CRED_DELETE_CASCADE       3     /* elements of each environment */
+#define NGX_CRED_DELETE_ENVIRONMENTS  1024
 
 
 /* elements of a reply */
@@ -33,6 +34,8 @@ static ngx_int_t ngx_cred_delete_rate(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply, time_t now);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t **own);
+static ngx_int_t ngx_cred_delete_operation(ngx_cred_delete_t *del,
+    ngx_str_t *member);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
     ngx_cred_redis_reply_t *reply);
 
@@ -47,6 +50,7 @@ ngx_cred_delete_parse(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply)
     if (del->command.whole == reply
         || reply->type != NGX_CRED_REDIS_ARRAY
         || del->command.whole->elts[0]->type != NGX_CRED_REDIS_INTEGER
+        || del->command.whole->elts[0]->integer < 0
         || reply->elts[NGX_CRED_DELETE_RESULT]->type != NGX_CRED_REDIS_STRING)
     {
         goto invalid;
@@ -139,7 +143,7 @@ ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
     outcome->rate_limit = n[0];
     outcome->rate_remaining = n[1];
     outcome->rate_reset = n[2];
-    outcome->retry_after = n[2] - now;
+    outcome->retry_after = n[2] - ngx_max(now, 0);
 
     return NGX_OK;
 }
@@ -194,7 +198,8 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
     start = own[NGX_CRED_DELETE_START]->integer;
     n = own[NGX_CRED_DELETE_COUNT]->integer;
 
-    if (start < 0 || n < 0 || start > (int64_t) whole->nelts
+    if (start < 0 || n < 0 || n > NGX_CRED_DELETE_ENVIRONMENTS
+        || start > (int64_t) whole->nelts
         || n > ((int64_t) whole->nelts - start) / NGX_CRED_DELETE_CASCADE
         || ngx_cred_delete_copy(del, &member, own[NGX_CRED_DELETE_MEMBER])
            != NGX_OK)
@@ -202,15 +207,15 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         return NGX_ERROR;
     }
 
-    if (member.len < NGX_CRED_OPERATION_LEN) {
+    if (del->outcome.result != NGX_CRED_DELETED
+        && del->outcome.result != NGX_CRED_RESUMED)
+    {
         return (n || member.len) ? NGX_ERROR : NGX_OK;
     }
 
-    /* API:scope:id:revision:operation */
-
-    del->outcome.operation.len = NGX_CRED_OPERATION_LEN;
-    del->outcome.operation.data = member.data + member.len
-                                  - NGX_CRED_OPERATION_LEN;
+    if (ngx_cred_delete_operation(del, &member) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (n == 0) {
         return NGX_OK;
@@ -227,9 +232,11 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
 
     for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_CASCADE) {
 
-        if (ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
-            || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK
-            || elts[2]->type != NGX_CRED_REDIS_STRING)
+        if (elts[0]->type != NGX_CRED_REDIS_STRING
+            || elts[1]->type != NGX_CRED_REDIS_STRING
+            || elts[2]->type != NGX_CRED_REDIS_STRING
+            || ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
+            || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -259,6 +266,42 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
     }
 
     del->nundeployments = n;
+
+    return NGX_OK;
+}
+
+
+/* API:scope:id:revision:operation; the last goes into a header */
+
+static ngx_int_t
+ngx_cred_delete_operation(ngx_cred_delete_t *del, ngx_str_t *member)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    if (member->len < NGX_CRED_OPERATION_LEN) {
+        return NGX_ERROR;
+    }
+
+    p = member->data + member->len - NGX_CRED_OPERATION_LEN;
+
+    /* this one; what is resumed may be another */
+
+    if (del->outcome.result == NGX_CRED_DELETED
+        && ngx_memcmp(p, del->operation, NGX_CRED_OPERATION_LEN) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_CRED_OPERATION_LEN; i++) {
+
+        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) {
+            return NGX_ERROR;
+        }
+    }
+
+    del->outcome.operation.len = NGX_CRED_OPERATION_LEN;
+    del->outcome.operation.data = p;
 
     return NGX_OK;
 }

@@ -31,6 +31,8 @@
 #define NGX_CRED_GREETING_NEXT    3
 #define NGX_CRED_GREETING_STREAM  4   /* and of stream.lua */
 
+#define NGX_CRED_GREETING_CHANGES  16  /* of the epoch, in one greeting */
+
 #define NGX_CRED_POSITION_LEN     64  /* of an epoch, an id ... */
 #define NGX_CRED_CONNECTION_LEN   16  /* what is random in its key */
 #define NGX_CRED_LOST_PAUSE       10000  /* between losses of memory, in ms */
@@ -74,6 +76,7 @@ typedef struct {
     ngx_msec_t                   told_at;
     ngx_msec_t                   logged_at;
     ngx_uint_t                   told;
+    ngx_uint_t                   changes;    /* of the epoch meanwhile */
     unsigned                     asking:1;
     unsigned                     looking:1;
     unsigned                     more:1;     /* is to be told */
@@ -151,7 +154,9 @@ ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
         return NGX_DECLINED;
     }
 
-    if (count == env->count + (next ? 1 : 0)) {
+    /* "count" is not negative, and either may be the largest number */
+
+    if (count - (next ? 1 : 0) == env->count) {
         env->count = count;
         return NGX_OK;
     }
@@ -224,6 +229,7 @@ ngx_cred_environment_greet(ngx_cred_redis_t *redis, void *data)
     }
 
     env->told = 0;
+    env->changes = 0;
     env->greeted_at = ngx_current_msec;
 
     /* one that cannot count must not keep the registry busy */
@@ -494,6 +500,13 @@ ngx_cred_environment_next(ngx_cred_environment_t *env,
     env->lost = 0;
 
     ngx_cred_turn_leave(&env->turn);
+
+    if (++env->changes > NGX_CRED_GREETING_CHANGES) {
+        ngx_cred_environment_reject(env, NGX_CRED_REDIS_UNREACHABLE,
+                                    "registry: another epoch each time", NULL);
+        return;
+    }
+
     ngx_cred_environment_ask(env, "ask");
 }
 

@@ -84,6 +84,7 @@ static void ngx_cred_lookup_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_lookup_renew(ngx_cred_lookup_t *lookup,
     ngx_cred_redis_command_t *command);
+static ngx_uint_t ngx_cred_lookup_is_pointer(ngx_str_t *pointer);
 static ngx_int_t ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup,
     ngx_cred_redis_reply_t *reply, ngx_cred_zone_record_t *record);
 static void ngx_cred_lookup_poll(ngx_cred_lookup_t *lookup);
@@ -425,7 +426,6 @@ static ngx_int_t
 ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
     ngx_cred_zone_record_t *record)
 {
-    u_char                   *colon, *last;
     int64_t                   left;
     ngx_str_t                *pointer;
     ngx_cred_redis_reply_t  **elts;
@@ -453,10 +453,7 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
         return NGX_OK;
     }
 
-    last = pointer->data + pointer->len;
-    colon = ngx_strlchr(pointer->data, last, ':');
-
-    if (colon == NULL || pointer->len > NGX_CRED_ZONE_POINTER_LEN) {
+    if (!ngx_cred_lookup_is_pointer(pointer)) {
         return NGX_ERROR;
     }
 
@@ -471,6 +468,25 @@ ngx_cred_lookup_parse(ngx_cred_lookup_t *lookup, ngx_cred_redis_reply_t *reply,
     }
 
     return NGX_OK;
+}
+
+
+/* SCOPE:ID; both may go into headers of requests to an upstream */
+
+static ngx_uint_t
+ngx_cred_lookup_is_pointer(ngx_str_t *pointer)
+{
+    size_t  i;
+
+    for (i = 0; i < pointer->len; i++) {
+
+        if (pointer->data[i] < 0x20 || pointer->data[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return pointer->len <= NGX_CRED_ZONE_POINTER_LEN
+           && ngx_strlchr(pointer->data, pointer->data + pointer->len, ':');
 }
 
 

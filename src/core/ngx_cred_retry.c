@@ -13,7 +13,8 @@
 
 
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
-#define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time */
+#define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time ... */
+#define NGX_CRED_RETRY_CLAIMED   1024   /* ... of so many, at most */
 #define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
 #define NGX_CRED_RETRY_SHARE     4      /* of the worker's connections */
 #define NGX_CRED_RETRY_COMPARE   60000  /* how often an environment is compared
@@ -87,6 +88,7 @@ static void ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay);
 static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
 static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static ngx_uint_t ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply);
 static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
@@ -314,8 +316,10 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         goto done;
     }
 
-    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts % 3) {
-        goto invalid;
+    if (!ngx_cred_retry_is_valid(reply)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "registry: unexpected reply to claim.lua");
+        goto done;
     }
 
     for (q = ngx_queue_head(&retry->environments);
@@ -328,14 +332,6 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
 
     for (i = 0; i < reply->nelts; i += 3) {
         elts = &reply->elts[i];
-
-        if (elts[0]->type != NGX_CRED_REDIS_STRING
-            || (elts[1]->type != NGX_CRED_REDIS_STRING
-                && elts[1]->type != NGX_CRED_REDIS_NIL)
-            || elts[2]->type != NGX_CRED_REDIS_ARRAY)
-        {
-            goto invalid;
-        }
 
         ngx_cred_retry_claimed(retry, &elts[0]->str, elts[1], elts[2]);
     }
@@ -360,13 +356,6 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         }
     }
 
-    goto done;
-
-invalid:
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "registry: unexpected reply to claim.lua");
-
 done:
 
     ngx_cred_retry_forget(retry);
@@ -375,6 +364,45 @@ done:
         delay = ngx_min(retry->registry->retry_min, NGX_CRED_RETRY_INTERVAL);
         ngx_cred_retry_schedule(retry, delay);
     }
+}
+
+
+/* nothing of it counts if anything is wrong */
+
+static ngx_uint_t
+ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply)
+{
+    ngx_uint_t                i, n;
+    ngx_cred_redis_reply_t  **elts, *members;
+
+    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts % 3
+        || reply->nelts / 3 > NGX_CRED_RETRY_CLAIMED)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < reply->nelts; i += 3) {
+        elts = &reply->elts[i];
+        members = elts[2];
+
+        if (elts[0]->type != NGX_CRED_REDIS_STRING
+            || (elts[1]->type != NGX_CRED_REDIS_STRING
+                && elts[1]->type != NGX_CRED_REDIS_NIL)
+            || members->type != NGX_CRED_REDIS_ARRAY
+            || members->nelts > NGX_CRED_RETRY_CLAIM)
+        {
+            return 0;
+        }
+
+        for (n = 0; n < members->nelts; n++) {
+
+            if (members->elts[n]->type != NGX_CRED_REDIS_STRING) {
+                return 0;
+            }
+        }
+    }
+
+    return 1;
 }
 
 

@@ -59,10 +59,11 @@ local function left(expires_at)
     return math.ceil((tonumber(expires_at) or 0) * 1000 - now)
 end
 
--- two parts, which are escaped as undeploy.lua escapes them
+-- two parts, which are escaped as undeploy.lua escapes them, and can be parts
+-- of a header
 
 local function is_name(pointer)
-    local rest = #pointer <= 4096 and string.match(pointer, '^[^:]+:[^:]+$')
+    local rest = #pointer <= 4096 and string.match(pointer, '^[^:%c]+:[^:%c]+$')
     if rest and string.find(rest, '%', 1, true) then
         rest = string.gsub(rest, '%%..', {['%25'] = '', ['%3A'] = ''})
         rest = not string.find(rest, '%', 1, true)

@@ -47,6 +47,7 @@ static void *ngx_cred_redis_codec_bool(const redisReadTask *task, int value);
 #endif
 static ngx_cred_redis_reply_t *ngx_cred_redis_codec_reply(
     const redisReadTask *task, ngx_uint_t type);
+static ngx_uint_t ngx_cred_redis_codec_endless(redisReader *reader);
 static u_char *ngx_cred_redis_codec_length(u_char *p, u_char type, size_t n);
 static ngx_int_t ngx_cred_redis_codec_grow(ngx_cred_redis_output_t *out,
     size_t size, ngx_log_t *log);
@@ -154,12 +155,45 @@ ngx_cred_redis_codec_next(ngx_cred_redis_codec_t *codec,
             return NGX_ERROR;
         }
 
+        if (ngx_cred_redis_codec_endless(reader)) {
+            *err = "too long line in a reply";
+            return NGX_ERROR;
+        }
+
         return NGX_AGAIN;
     }
 
     *reply = r;
 
     return NGX_OK;
+}
+
+
+/*
+ * hiredis looks for the end of a line from its beginning each time: a sender of
+ * single bytes must not make that long
+ */
+
+static ngx_uint_t
+ngx_cred_redis_codec_endless(redisReader *reader)
+{
+    char  *p, *last;
+
+    if (reader->len - reader->pos <= NGX_CRED_REDIS_REPLY_LINE) {
+        return 0;
+    }
+
+    p = reader->buf + reader->pos;
+    last = p + NGX_CRED_REDIS_REPLY_LINE;
+
+    while ((p = memchr(p, CR, last - p)) != NULL) {
+
+        if (*++p == LF) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -23,6 +23,7 @@
 /* what one reply may hold; a Redis that sends more is broken or hostile */
 
 #define NGX_CRED_REDIS_REPLY_BYTES     (1024 * 1024)
+#define NGX_CRED_REDIS_REPLY_LINE      65536  /* an error, a number, a length */
 #define NGX_CRED_REDIS_REPLY_ELEMENTS  8192
 #define NGX_CRED_REDIS_REPLY_DEPTH     8
 

@@ -12,7 +12,8 @@
 
 
 #define NGX_CRED_REDIS_BUFFER_SIZE  65536
-#define NGX_CRED_REDIS_READS        16     /* of one buffer, per event */
+#define NGX_CRED_REDIS_READS        16     /* of one buffer, per event ... */
+#define NGX_CRED_REDIS_REPLIES      1024   /* ... and no other after so many */
 #define NGX_CRED_REDIS_TLS_ALERT    0x15
 
 
@@ -236,13 +237,17 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
     char                    *err;
     ssize_t                  n;
     ngx_int_t                rc;
-    ngx_uint_t               i;
+    ngx_uint_t               i, nreplies;
     ngx_connection_t        *c;
     ngx_cred_redis_reply_t  *reply;
 
     c = redis->peer.connection;
+    nreplies = 0;
 
-    for (i = 0; i < NGX_CRED_REDIS_READS; i++) {
+    for (i = 0;
+         i < NGX_CRED_REDIS_READS && nreplies < NGX_CRED_REDIS_REPLIES;
+         i++)
+    {
 
         n = c->recv(c, ngx_cred_redis_buffer, NGX_CRED_REDIS_BUFFER_SIZE);
 
@@ -285,6 +290,8 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
                 ngx_cred_redis_invalid(redis, err);
                 return;
             }
+
+            nreplies++;
 
             if (redis->state == NGX_CRED_REDIS_HANDSHAKE) {
 

@@ -358,6 +358,12 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
                 ngx_cred_redis_refused(redis, &own->str);
             }
 
+            /* what a script says of one of its commands, after a READONLY */
+
+            if (ngx_cred_redis_misplaced(redis, own)) {
+                ngx_cred_redis_regreet(redis);
+            }
+
             command->status = NGX_CRED_REDIS_REFUSED;
             command->error = own->str;
             command->handler(command, NULL);

@@ -5,7 +5,7 @@
  */
 
 
-/* a harness: libFuzzer's entry point, and inputs to start from */
+/* a harness: libFuzzer's entry point; inputs to start from are in corpus/ */
 
 
 #ifndef _FUZZ_H_INCLUDED_
@@ -22,9 +22,6 @@
         fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);    \
         abort();                                                              \
     }
-
-
-extern const char  *fuzz_seeds[];   /* ends with NULL */
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

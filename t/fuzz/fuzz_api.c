@@ -15,21 +15,6 @@
 #include <request.h>
 
 
-const char  *fuzz_seeds[] = {
-    "/apiops/projects/MyProject/credentials/api-user/\nBearer T\n\n\n",
-    "/v3.0/OS-CREDENTIAL/credentials/AK\nT\n\n\n",
-    "/v3.0/OS-CREDENTIAL/credentials/A-K\nT\n\n\n",
-    "/api/v1/infrastructure/file_stores/550e8400-e29b-41d4-a716-446655440000\n"
-    "Bearer T\n\n\n",
-    "/api/v1/infrastructure/file_stores/1\xe2\x82z\nBearer T\n\n\n",
-    "/credentials/405/delete.json\nBasic dTpw\n\naid=11\n{}",
-    "/credentials/405/delete\nBasic bm9yZXBseUA6Zw==\n\na=b&%61id=%31\nnull",
-    "/users/u/credentials/c\nbearer K\n2025-09\n\n",
-    "/users/u/credentials/c\nbearer K\n2020-01\n\n",
-    NULL
-};
-
-
 static u_char *fuzz_line(u_char *p, u_char *last, ngx_str_t *line);
 static void fuzz_answer(request_t *rq, ngx_cred_result_e result);
 static ngx_uint_t fuzz_json(ngx_str_t *text);

@@ -15,37 +15,12 @@
 #include <ngx_cred_redis_codec.h>
 
 
-const char  *fuzz_seeds[] = {
-    "+OK\r\n",
-    "-NOSCRIPT No matching script\r\n",
-    ":42\r\n",
-    ":-1\r\n",
-    "$3\r\nabc\r\n",
-    "$-1\r\n",
-    "*0\r\n",
-    "*-1\r\n",
-    "*4\r\n:1\r\n*2\r\n$1\r\na\r\n*0\r\n$-1\r\n+OK\r\n",
-    "*1\r\n*1\r\n*1\r\n*1\r\n",
-    "*2147483647\r\n",
-    "$5000000000\r\n",
-    "*8192\r\n",
-    ",1.5\r\n",
-    "#t\r\n",
-    "_\r\n",
-    "(123\r\n",
-    "=7\r\ntxt:abc\r\n",
-    "%1\r\n+a\r\n:1\r\n",
-    "~1\r\n+a\r\n",
-    "*3\r\n:1\r\n*0\r\n,1.5\r\n",
-    "*3\r\n:1\r\n*0\r\n#t\r\n",
-    NULL
-};
-
-
 typedef struct {
     uint64_t     hash;
     ngx_uint_t   replies;
     ngx_uint_t   failed;
+    size_t       bytes;       /* of one reply */
+    ngx_uint_t   elements;
 } fuzz_result_t;
 
 
@@ -114,8 +89,14 @@ fuzz_decode(const uint8_t *data, size_t size, size_t chunk,
                 break;
             }
 
+            result->bytes = 0;
+            result->elements = 0;
+
             fuzz_reply(reply, result, 0);
             result->replies++;
+
+            fuzz_assert(result->bytes <= NGX_CRED_REDIS_REPLY_BYTES);
+            fuzz_assert(result->elements <= NGX_CRED_REDIS_REPLY_ELEMENTS);
         }
     }
 
@@ -144,7 +125,8 @@ fuzz_reply(ngx_cred_redis_reply_t *reply, fuzz_result_t *result,
     case NGX_CRED_REDIS_STRING:
     case NGX_CRED_REDIS_STATUS:
     case NGX_CRED_REDIS_ERROR:
-        fuzz_assert(reply->str.len <= NGX_CRED_REDIS_REPLY_BYTES);
+        fuzz_assert(reply->str.data[reply->str.len] == '\0');
+        result->bytes += reply->str.len;
         fuzz_hash(result, reply->str.data, reply->str.len);
         break;
 
@@ -153,7 +135,7 @@ fuzz_reply(ngx_cred_redis_reply_t *reply, fuzz_result_t *result,
         break;
 
     case NGX_CRED_REDIS_ARRAY:
-        fuzz_assert(reply->nelts <= NGX_CRED_REDIS_REPLY_ELEMENTS);
+        result->elements += reply->nelts;
         fuzz_hash(result, &reply->nelts, sizeof(reply->nelts));
 
         for (i = 0; i < reply->nelts; i++) {

@@ -11,20 +11,6 @@
 #include <ngx_cred_spelling.h>
 
 
-const char  *fuzz_seeds[] = {
-    "/apiops/projects/MyProject/credentials/api-user/",
-    "/v3.0/OS-CREDENTIAL/credentials/ABCDEFGHIJ0123456789",
-    "/api/v1/infrastructure/file_stores/550e8400-e29b-41d4-a716-446655440000",
-    "/credentials/405/delete.json",
-    "/v6/credentials/405/delete",
-    "/users/u/credentials/c",
-    "/", "//",
-    "/x/..;y%2Fusers\\7%252fcredentials/.//../8%3b#",
-    "/V6/%2563redentials/%2B07;a/Delete.xml/?",
-    NULL
-};
-
-
 static void fuzz_spelling(ngx_str_t *uri);
 
 

@@ -9,18 +9,7 @@
 #include <ngx_cred_redis.h>
 
 
-const char  *fuzz_seeds[] = {
-    "redis://localhost",
-    "redis://user:p%40ss@10.0.0.5:6380/3?prefix=%7Bcred%7D",
-    "rediss://:secret@[2001:db8::5]:6379",
-    "unix:/run/redis.sock?db=5&prefix=x",
-    "redis://h:1/2?prefix=x",
-    "redis://user@h/",
-    "%00", "%", "@", "?", "prefix=", "db=",
-    NULL
-};
-
-
+static void fuzz_secret(ngx_str_t *text, ngx_str_t *name, ngx_str_t *secret);
 static void fuzz_clean(ngx_str_t *s, const char *what);
 
 
@@ -46,6 +35,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ngx_destroy_pool(pool);
         return 0;
     }
+
+    fuzz_secret(&text, &url.name, &url.password);
+    fuzz_secret(&text, &url.name, &url.sentinel_password);
 
     fuzz_assert(url.name.len > 0);
 
@@ -79,6 +71,51 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ngx_destroy_pool(pool);
 
     return 0;
+}
+
+
+/*
+ * The name has nothing of a secret that is once in the URL: a plain one, and
+ * too long for what is in a name and not in its URL.
+ */
+
+static void
+fuzz_secret(ngx_str_t *text, ngx_str_t *name, ngx_str_t *secret)
+{
+    u_char      *p, *last;
+    ngx_uint_t   n;
+
+    if (secret->len <= sizeof(":26379/0") - 1) {
+        return;
+    }
+
+    last = text->data + text->len;
+
+    for (p = text->data; p < last; p++) {
+        if (*p <= 0x20 || *p >= 0x7f || *p == '%') {
+            return;
+        }
+    }
+
+    for (p = secret->data; p < secret->data + secret->len; p++) {
+        if (*p == ':' || *p == '/' || *p == ',') {
+            return;
+        }
+    }
+
+    n = 0;
+
+    for (p = text->data; p < last; p++) {
+        if ((size_t) (last - p) >= secret->len
+            && ngx_memcmp(p, secret->data, secret->len) == 0)
+        {
+            n++;
+        }
+    }
+
+    fuzz_assert(n != 1 || memmem(name->data, name->len, secret->data,
+                                 secret->len)
+                          == NULL);
 }
 
 

@@ -9,19 +9,6 @@
 #include <ngx_cred_uuid.h>
 
 
-const char  *fuzz_seeds[] = {
-    "550e8400-e29b-41d4-a716-446655440000",
-    "550E8400E29B41D4A716446655440000",
-    "{550e8400-e29b-41d4-a716-446655440000}",
-    "urn:uuid:550e8400-e29b-41d4-a716-446655440000",
-    "{550e8400e29b41d4a716446655440000}",
-    "{{50e8400-e29b-41d4-a716-44665544000}}",
-    "urn:uuid:{50e8400-e29b-41d4-a716-44665544000}",
-    "--------", "{", "urn:uuid:", "\xc3\xa9", "123",
-    NULL
-};
-
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -128,9 +128,12 @@ sub before {
 
     return if defined $block->SKIP;
 
+    %CredTest::Redis::Alias = ();
+
     for my $name (keys %Redis) {
         next if List::Util::any { $_ eq $name } @Standard;
         redis_stop($name);
+        File::Path::remove_tree($Redis{$name}{dir});
         delete $Redis{$name};
     }
 
@@ -322,10 +325,17 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     fake(replies => { EVALSHA => BYTES, ... }, greeting => BYTES,
          delay => SECONDS, step => BYTES, pause => SECONDS)
                             the port of a broken peer; \BYTES closes after
-                            them, undef is silence, an array is one reply after
-                            the other, the last for ever; TIME, AUTH, SELECT
-                            and PING are answered well unless given
+                            them, \\BYTES resets the connection, undef is
+                            silence, an array is one reply after the other, the
+                            last for ever, { first => BYTES, endless => BYTES,
+                            pause => SECONDS } never ends; scripts have names,
+                            such as DELETE; AUTH, SELECT, EXISTS, ROLE, TIME,
+                            PING and STREAM are answered well unless given;
+                            it reads nothing with deaf => 1, and accepts no
+                            connection with asleep => 1
+    fakes({ ... }, ...)               several of them in one process; the ports
     fake_log(PORT)                    what it was sent, a line a command
+    fake_scripts(PORT)                names of the scripts among that
 
     proxy(NAME)             stands between nginx and this Redis, has the
                             methods that follow, and is gone with the block

@@ -365,6 +365,74 @@ test_bounds(void)
 }
 
 
+/* whoever sends a line byte by byte must not make it long to look for its end */
+
+static void
+test_lines(void)
+{
+    char                    *err;
+    size_t                   fed;
+    ngx_int_t                rc;
+    ngx_str_t               *s;
+    ngx_uint_t               i;
+    ngx_cred_redis_codec_t  *codec;
+    ngx_cred_redis_reply_t  *reply;
+
+    static const char  *begins[] = { "+", "-ERR ", ":1", "$1", "*1",
+                                     "*2\r\n$1\r\na\r\n+" };
+    static const u_char  goes_on[] = { 'x', '1', CR, LF, '\0' };
+
+    for (i = 0; i < 6 * sizeof(goes_on); i++) {
+        codec = ngx_cred_redis_codec_create(&unit_log);
+
+        (void) ngx_cred_redis_codec_feed(codec, (u_char *) begins[i % 6],
+                                         ngx_strlen(begins[i % 6]));
+
+        s = unit_repeat(goes_on[i / 6], 1000);
+        rc = NGX_AGAIN;
+
+        for (fed = 0; rc == NGX_AGAIN && fed < NGX_CRED_REDIS_REPLY_BYTES / 2;
+             fed += s->len)
+        {
+            (void) ngx_cred_redis_codec_feed(codec, s->data, s->len);
+            rc = ngx_cred_redis_codec_next(codec, &reply, &err);
+        }
+
+        unit_ok(rc == NGX_ERROR && fed <= NGX_CRED_REDIS_REPLY_LINE + s->len,
+                "a line without an end");
+
+        ngx_cred_redis_codec_destroy(codec);
+    }
+
+    /* one that just fits, and a string, which is no line */
+
+    codec = ngx_cred_redis_codec_create(&unit_log);
+
+    s = unit_repeat('x', NGX_CRED_REDIS_REPLY_LINE - 2);
+    (void) ngx_cred_redis_codec_feed(codec, (u_char *) "+", 1);
+    (void) ngx_cred_redis_codec_feed(codec, s->data, s->len);
+
+    unit_ok(ngx_cred_redis_codec_next(codec, &reply, &err) == NGX_AGAIN,
+            "a long line");
+
+    (void) ngx_cred_redis_codec_feed(codec, (u_char *) "\r\n$200000\r\n",
+                                     sizeof("\r\n$200000\r\n") - 1);
+
+    unit_ok(ngx_cred_redis_codec_next(codec, &reply, &err) == NGX_OK
+            && reply->str.len == s->len,
+            "a long line, and its end");
+
+    for (i = 0; i < 3; i++) {
+        (void) ngx_cred_redis_codec_feed(codec, s->data, s->len);
+
+        unit_ok(ngx_cred_redis_codec_next(codec, &reply, &err) == NGX_AGAIN,
+                "a string is longer");
+    }
+
+    ngx_cred_redis_codec_destroy(codec);
+}
+
+
 static void
 test_append(void)
 {
@@ -437,6 +505,7 @@ main(void)
     test_refused();
     test_resp3();
     test_bounds();
+    test_lines();
     test_append();
 
     return unit_done();

@@ -35,7 +35,25 @@ void
 ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     const char *fmt, ...)
 {
-    /* void */
+    u_char   *p, *last;
+    va_list   args;
+    u_char    buf[NGX_MAX_ERROR_STR];
+
+    /* as it would be written */
+
+    last = buf + NGX_MAX_ERROR_STR;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(buf, last, fmt, args);
+    va_end(args);
+
+    if (log->handler) {
+        p = log->handler(log, p, last - p);
+    }
+
+    if (log->writer) {
+        log->writer(log, level, buf, p - buf);
+    }
 }
 
 

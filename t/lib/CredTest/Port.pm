@@ -11,7 +11,7 @@ use parent 'Exporter';
 use Socket qw(PF_INET PF_UNIX SOCK_STREAM SOL_SOCKET SO_REUSEADDR INADDR_ANY
               pack_sockaddr_in pack_sockaddr_un);
 
-our @EXPORT = qw(free_port);
+our @EXPORT = qw(free_port free_ports);
 
 # below the ports that connections get
 
@@ -21,16 +21,26 @@ my $Next = FIRST + $$ * 20 % (LAST - FIRST);
 my @Held;
 
 
-sub free_port {
+sub free_port { free_ports(0) }
+
+
+# the first of several, each so far above it as one of the arguments
+
+sub free_ports {
+    my (@above) = @_;
+
+    my ($most) = sort { $b <=> $a } @above;
+
     for (FIRST .. LAST) {
         my $port = $Next++;
         $Next = FIRST if $Next > LAST;
-        my $name = hold($port) // next;
+        next if $port + $most > LAST;
 
-        if (is_free($port)) {
-            push @Held, $name;
-            return $port;
-        }
+        my @names = grep { defined } map { hold($port + $_) } @above;
+        next if @names < @above || grep { !is_free($port + $_) } @above;
+
+        push @Held, @names;
+        return $port;
     }
 
     die 'no free port';

@@ -22,9 +22,11 @@ our ($Dir, %Child);
 our $Patience = $ENV{CRED_PATIENCE} || 30;
 
 our @EXPORT = qw(
-    $Dir %Child spawn reap reap_all dns events free_port read_line read_bytes
-    slurp temp_dir wait_for
+    $Dir %Child spawn reap reap_all dns dns_change events free_port read_line
+    read_bytes slurp temp_dir wait_for
 );
+
+my %Dns;
 
 
 $Dir = File::Temp::tempdir('cred-test-XXXXXX', TMPDIR => 1);
@@ -79,23 +81,42 @@ sub reap_all {
 }
 
 
-# a name server; returns its port
+# a name server; returns its port.  A name may have an array of addresses
 
 sub dns {
     my (%hosts) = @_;
 
     my $port = free_port();
+    dns_serve($port, %hosts);
+    return $port;
+}
 
-    spawn('dns', 'dns', 'dnsmasq', '--keep-in-foreground', '--conf-file=-',
-        "--port=$port", '--listen-address=127.0.0.1', '--bind-interfaces',
-        '--no-resolv', '--no-hosts', '--pid-file',
+
+# from now on it names these
+
+sub dns_change {
+    my ($port, %hosts) = @_;
+    reap($Dns{$port}, 'KILL');
+    dns_serve($port, %hosts);
+}
+
+
+sub dns_serve {
+    my ($port, %hosts) = @_;
+
+    $Dns{$port} = spawn('dns', 'dns', 'dnsmasq', '--keep-in-foreground',
+        '--conf-file=-', "--port=$port", '--listen-address=127.0.0.1',
+        '--bind-interfaces', '--no-resolv', '--no-hosts', '--pid-file',
         '--user=' . getpwuid($>), '--log-facility=-',
-        map { ("--local=/$_/", "--address=/$_/$hosts{$_}") } keys %hosts);
+        map {
+            my $name = $_;
+            my $address = $hosts{$name};
+            ("--local=/$name/", map { "--address=/$name/$_" }
+                                ref $address ? @$address : $address);
+        } keys %hosts);
 
     wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") })
         or die "dnsmasq does not start:\n" . slurp("$Dir/dns.log");
-
-    return $port;
 }
 
 

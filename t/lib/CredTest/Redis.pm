@@ -12,19 +12,36 @@ use Digest::SHA ();
 use IO::Select ();
 use IO::Socket::UNIX ();
 
-our %Redis;
+our (%Redis, %Alias);
 
 my $Server = $ENV{CRED_REDIS_SERVER} || 'redis-server';
 
 our @EXPORT = qw(
-    %Redis redis redis_url redis_tcp redis_port redis_socket redis_start
-    redis_stop redis_kill redis_pause redis_resume redis_clean redis_load redis_connect
+    %Redis redis redis_alias redis_url redis_tcp redis_port redis_socket redis_start
+    redis_stop redis_kill redis_pause redis_resume redis_runs redis_clean
+    redis_load redis_connect
     monitor resp reply words expand sha256
 );
 
 
+# a name for whichever server a function names then, for as long as the block
+
+sub redis_alias {
+    my ($name, $server) = @_;
+    $Alias{$name} = $server;
+}
+
+
+sub real {
+    my ($name) = @_;
+    return exists $Alias{$name} ? $Alias{$name}->() : $name;
+}
+
+
+# "command" in %Redis is another one than that of a Redis
+
 sub redis_start {
-    my ($name, @args) = @_;
+    my ($name, @args) = (real(shift), @_);
 
     my $r = $Redis{$name} ||= {
         port   => free_port(),
@@ -45,11 +62,12 @@ sub redis_start {
     mkdir $r->{dir};
 
     $r->{changed} = 0;
-    $r->{pid} = spawn('redis', $name, $Server,
+    $r->{pid} = spawn('redis', $name, @{ $r->{command} || [$Server,
         '--port', $r->{port}, '--bind', '127.0.0.1', '-::1',
         '--unixsocket', $r->{socket}, '--unixsocketperm', '777',
         '--dir', $r->{dir}, '--save', '', '--appendonly', 'no',
-        '--enable-debug-command', 'yes', @{ $r->{args} });
+        '--repl-diskless-sync-delay', 0,
+        '--enable-debug-command', 'yes', @{ $r->{args} }] });
 
     wait_for(sub {
         my $pong = eval { redis($name, 'PING') };
@@ -61,7 +79,9 @@ sub redis_start {
 
 sub redis_stop {
     my ($name) = @_;
-    my $pid = delete $Redis{$name}{pid} or return;
+    my $r = $Redis{ real($name) };
+    my $pid = delete $r->{pid} or return;
+    delete $r->{paused};
     kill 'CONT', $pid;
     reap($pid, 'TERM');
 }
@@ -69,17 +89,38 @@ sub redis_stop {
 
 sub redis_kill {
     my ($name) = @_;
-    my $pid = delete $Redis{$name}{pid} or return;
+    my $r = $Redis{ real($name) };
+    my $pid = delete $r->{pid} or return;
+    delete $r->{paused};
     reap($pid, 'KILL');
 }
 
 
-sub redis_pause  { kill 'STOP', $Redis{$_[0]}{pid} }
-sub redis_resume { kill 'CONT', $Redis{$_[0]}{pid} if $Redis{$_[0]}{pid} }
-sub redis_port   { $Redis{$_[0]}{port} }
-sub redis_socket { $Redis{$_[0]}{socket} }
-sub redis_url    { "unix:$Redis{$_[0]}{socket}" }
-sub redis_tcp    { "redis://127.0.0.1:$Redis{$_[0]}{port}" }
+sub redis_pause {
+    my $r = $Redis{ real($_[0]) };
+    $r->{paused} = 1;
+    kill 'STOP', $r->{pid};
+}
+
+sub redis_resume {
+    my $r = $Redis{ real($_[0]) };
+    delete $r->{paused};
+    kill 'CONT', $r->{pid} if $r->{pid};
+}
+
+
+sub redis_port   { $Redis{ real($_[0]) }{port} }
+sub redis_socket { $Redis{ real($_[0]) }{socket} }
+sub redis_url    { 'unix:' . redis_socket($_[0]) }
+sub redis_tcp    { 'redis://127.0.0.1:' . redis_port($_[0]) }
+
+
+# neither killed nor stopped
+
+sub redis_runs {
+    my $r = $Redis{ real($_[0]) };
+    return $r->{pid} && !$r->{paused};
+}
 
 
 # as good as new, and only started again where that takes it
@@ -113,7 +154,7 @@ sub redis_load {
 
 
 sub redis {
-    my ($name, @command) = @_;
+    my ($name, @command) = (real(shift), @_);
 
     $Redis{$name}{changed} = 1
         if $command[0] =~ /^(?:CONFIG|ACL|CLIENT|DEBUG|REPLICAOF)$/i;
@@ -170,7 +211,7 @@ sub monitor {
 
 
 sub redis_connect {
-    my ($name) = @_;
+    my ($name) = real(@_);
 
     my $r = $Redis{$name} or die "no redis \"$name\"";
 

@@ -8,7 +8,7 @@ use warnings;
 use parent 'Exporter';
 
 use Digest::SHA ();
-use Socket qw(PF_INET SOCK_STREAM IPPROTO_TCP TCP_NODELAY INADDR_LOOPBACK
+use Socket qw(PF_INET SOCK_STREAM IPPROTO_TCP TCP_NODELAY inet_aton
               pack_sockaddr_in);
 
 use Chaos::Process;
@@ -164,7 +164,8 @@ sub open {
     my ($self) = @_;
 
     socket my $sock, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
-    connect $sock, pack_sockaddr_in($self->{port}, INADDR_LOOPBACK)
+    connect $sock, pack_sockaddr_in($self->{port},
+                                    inet_aton($self->{host} // '127.0.0.1'))
         or die "$self->{name}: $!\n";
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
     return $sock;
