@@ -175,6 +175,10 @@ my $answer = del('api-user');
 answer_is($answer, 'unreachable',
           pending(production => undef, staging => 'unreachable'));
 
+ok(wait_for(sub {
+    redis('registry', 'EXISTS', '{cred}:pending:production') == 0;
+}), 'the registry knows of production');
+
 my $again = del('api-user');
 answer_is($again, 'resumed',
           pending(production => undef, staging => 'unreachable'));
