@@ -767,3 +767,32 @@ ok(logged(qr/refused TIME: DENIED x+ and this is the remedy while shaking hands/
 ok(logged(qr/timed out while $_, registry, redis: "127.0.0.1:$mute/), $_)
     for 'shaking hands', 'authenticating';
 is(logged(qr/secret/), 0, 'no password');
+
+
+
+=== TEST 20: it closes when nobody asks anything, before it is known to be back
+--- before
+my ($first, $probe);
+
+my $relay = sub {
+    return \"" unless $first++;
+    return \"-NOSCRIPT No matching script\r\n" if $_[2] eq '0' && !$probe++;
+
+    my $sock = CredTest::Redis::redis_connect('registry');
+    print $sock resp(@_);
+    IO::Select->new($sock)->can_read(5);
+    sysread $sock, my $answer, 65536;
+    return $answer;
+};
+
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $relay, EVAL => $relay });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+--- script
+my $port = $ENV{TEST_NGINX_FAKE};
+ok(wait_for(sub { grep { /^EVALSHA \S+ 0$/ } fake_log($port) }), 'and again');
+recovers();
+is(logged(qr/\[error\].* redis is down.*:$port\//), 1, 'it was down');
+is(logged(qr/redis is back.*:$port\//), 1, 'it is back');
