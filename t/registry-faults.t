@@ -825,3 +825,16 @@ cred_command_timeout  1s;
 answer_is(del('api-user'), 'refused', failure(503));
 cmp_ok(scalar(asked($ENV{TEST_NGINX_FAKE}, 'api-user')), '>', 2, 'asked for');
 is(remains('api-user'), 1, 'and not done');
+
+
+
+=== TEST 22: the only sentinel takes its time
+--- before
+$ENV{TEST_NGINX_FAKE} = fake(delay => 0.5, replies => {
+    SENTINEL => resp('127.0.0.1', redis_port('registry')),
+});
+--- http_config
+cred_registry         redis-sentinel://127.0.0.1:$TEST_NGINX_FAKE#main;
+cred_connect_timeout  60s;
+--- script
+answer_is(del('api-user'), 'deleted', everywhere());
