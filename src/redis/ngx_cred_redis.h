@@ -298,8 +298,8 @@ ngx_int_t ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url);
 ngx_cred_redis_password_t *ngx_cred_redis_password_create(ngx_pool_t *pool,
     ngx_str_t *path, ngx_err_t *err, const char **before, const char **after);
 
-/* what tells connections with a password file apart: its path, or nothing */
-ngx_str_t *ngx_cred_redis_password_path(ngx_cred_redis_conf_t *conf);
+/* what tells connections with a password file, or NULL, apart: its path */
+ngx_str_t *ngx_cred_redis_password_path(ngx_cred_redis_password_t *password);
 
 /*
  * Whether all keys with this prefix are in one slot of a cluster, because of

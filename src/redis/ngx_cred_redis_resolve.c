@@ -18,7 +18,8 @@
 #include <ngx_cred_redis_connection.h>
 
 
-#define NGX_CRED_REDIS_PATIENCE  300   /* with one sentinel, in milliseconds */
+#define NGX_CRED_REDIS_PATIENCE  300   /* with one of several sentinels, in
+                                          milliseconds */
 
 
 static void ngx_cred_redis_ask(ngx_cred_redis_t *redis);
@@ -65,12 +66,17 @@ ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
 static void
 ngx_cred_redis_ask(ngx_cred_redis_t *redis)
 {
-    ngx_uint_t  n;
+    ngx_uint_t  n, last;
 
     n = (redis->host + redis->asked) % redis->url.nhosts;
+    last = (redis->asked + 1 == redis->url.nhosts);
 
     ngx_cred_redis_aim(redis, &redis->url.hosts[n]);
-    ngx_cred_redis_begin(redis, NGX_CRED_REDIS_PATIENCE);
+
+    /* the last one is left all the time, since nobody else can be asked */
+
+    ngx_cred_redis_begin(redis, last ? redis->conf.connect_timeout
+                                     : NGX_CRED_REDIS_PATIENCE);
     ngx_cred_redis_locate(redis);
 }
 
