@@ -26,7 +26,8 @@ my @Nodes;
 
 # Starts "masters" (3) nodes "node-1" and so on, which share all slots, and
 # replicas of the first ones, "replica-1" and so on ("replicas", 0); "args" are
-# more for each of them.  Returns when all of them agree
+# more for each of them, or functions of the name that return some.  Returns when
+# all of them agree
 
 sub cluster {
     my (%args) = @_;
@@ -79,7 +80,8 @@ sub node_start {
     redis_start($name, '--cluster-enabled', 'yes',
                 '--cluster-config-file', 'nodes.conf',
                 '--cluster-node-timeout', 2000,
-                '--cluster-replica-validity-factor', 0, @args);
+                '--cluster-replica-validity-factor', 0,
+                map { ref ? $_->($name) : $_ } @args);
 }
 
 
