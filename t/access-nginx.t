@@ -4,7 +4,7 @@ use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
 
-defaults(gateway(http => 'cred_access_lease 1h;'));
+defaults(gateway(http => 'cred_access_lease 1h; cred_command_timeout 60s;'));
 
 # a server that tells the method, and the length and the hash of the body that
 # it got; or one that upgrades, and says back what it is told

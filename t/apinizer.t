@@ -49,11 +49,10 @@ reply($listener);
 
 my $before = time * 1000 - 1;
 my $op = operation(del('api-user'));
-my $after = time * 1000 + 1001;
-
 my $key = "{cred}:operation:$op";
 my $settled = sub { redis('registry', 'HGET', $key, 'completed_at') ne '(nil)' };
 ok(wait_for($settled), 'complete');
+my $after = time * 1000 + 1001;
 
 my %fields = redis('registry', 'HGETALL', $key);
 my $created = delete $fields{created_at};
@@ -175,6 +174,10 @@ redis_kill('staging');
 my $answer = del('api-user');
 answer_is($answer, 'unreachable',
           pending(production => undef, staging => 'unreachable'));
+
+ok(wait_for(sub {
+    redis('registry', 'EXISTS', '{cred}:pending:production') == 0;
+}), 'the registry knows of production');
 
 my $again = del('api-user');
 answer_is($again, 'resumed',

@@ -335,3 +335,26 @@ for (10, 20, 30) {
     like($text, qr/\[warn\] .*"cred_ssl_verify off" trusts whoever .* in \Q$file\E:$_$/m,
          'with a warning');
 }
+
+# the keys of a cluster have to be in one slot
+
+for my $url ('redis-cluster://127.0.0.1',
+             'rediss-cluster://127.0.0.1,127.0.0.2')
+{
+    for (['p', qq("$url?prefix=p")], ['p{', qq("$url?prefix=p{")],
+         ['p{}', $url, 'cred_prefix "p{}";'])
+    {
+        my ($prefix, $redis, $http) = @$_;
+        my $wanted = qq(a cluster needs a prefix with a "{tag}", which "$prefix")
+                     . ' has not, in';
+        refused(20, $wanted, $http, "cred_registry $redis;",
+                'cred_delete apinizer;');
+        refused(20, $wanted, $http, "cred_environment $redis;",
+                'cred_access iam;');
+    }
+
+    accepted("cred_registry $url;", undef, 'cred_delete apinizer;');
+    accepted(qq(cred_registry "$url?prefix=a{b}";), undef,
+             'cred_delete apinizer;');
+    accepted("cred_environment $url;", 'cred_prefix "{p}";', 'cred_access iam;');
+}

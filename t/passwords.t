@@ -402,3 +402,29 @@ ok(wait_for(sub { del('api-user'); sent('AUTH Th1rd') }),
 ok(tells('accepted the password in'), 'accepted');
 is(sent('(connected)'), 1, 'on the same connection');
 is(told('S3cond|F1rst|Th1rd'), 0, 'no password');
+
+
+
+=== TEST 8: each level asks the sentinels with its own password
+--- before
+our $sentinel = fake(replies => {
+    SENTINEL => resp('127.0.0.1', redis_port('registry')),
+});
+$ENV{TEST_NGINX_FAKE} = $sentinel;
+for my $name (qw(first second)) {
+    file("of-$name\n", "$ENV{TEST_NGINX_DIR}/$name");
+}
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+--- config
+location ~ /first  { cred_delete apinizer;
+                     cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_FAKE#main
+                                   sentinel_password_file=$TEST_NGINX_DIR/first; }
+location ~ /second { cred_delete apinizer;
+                     cred_registry redis-sentinel://127.0.0.1:$TEST_NGINX_FAKE#main
+                                   sentinel_password_file=$TEST_NGINX_DIR/second; }
+--- script
+answer_is(del($_, token => 'nobody'), $_, failure(401)) for qw(first second);
+for my $name (qw(first second)) {
+    ok(scalar(grep { $_ eq "AUTH of-$name" } fake_log($main::sentinel)), $name);
+}

@@ -403,8 +403,9 @@ ngx_cred_delete_wait_release(ngx_cred_fence_wait_t *wait)
 
 /*
  * What was sent and not answered may still be done until its deadline.  After
- * that it is asked for with that deadline: the script does nothing then but to
- * tell what was done.  A registry that has fallen gets some time to come back.
+ * that it is asked for with one that is over by any clock, since the registry
+ * may be another server by then: the script does nothing then but to tell what
+ * was done.  A registry that has fallen gets some time to come back.
  */
 
 static void
@@ -424,6 +425,7 @@ ngx_cred_delete_unanswered(ngx_cred_delete_t *del)
     if (!del->last) {
         del->last = 1;
         del->command.prepare = NULL;
+        ngx_str_set(del->deadline, "0");
 
         left = (ngx_msec_int_t) (del->expires - ngx_current_msec);
 

@@ -17,19 +17,21 @@ ngx_int_t
 ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
 {
     u_char     *p;
-    ngx_str_t  *password;
+    ngx_str_t  *password, *sentinel;
 
-    password = ngx_cred_redis_password_path(&gateway->redis);
+    password = ngx_cred_redis_password_path(gateway->redis.password);
+    sentinel = ngx_cred_redis_password_path(gateway->redis.sentinel_password);
 
     gateway->subscription = gateway->redis;
 
     /* the key, the channel, and both identities */
 
     p = ngx_pnalloc(pool, 4 * gateway->prefix.len + 2 * gateway->url.len
-                          + 2 * password->len
-                          + 2 * gateway->redis.ssl_digest.len
+                          + 2 * (password->len + sentinel->len
+                                 + gateway->redis.ssl_digest.len)
                           + sizeof(":gateways:undeployed") - 1
-                          + 2 * (sizeof("gateway       ") + 5 * NGX_INT_T_LEN));
+                          + 2 * (sizeof("gateway        ")
+                                 + 6 * NGX_INT_T_LEN));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -46,12 +48,12 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
     gateway->subscription.channel.len = p - gateway->subscription.channel.data;
 
     gateway->redis.identity.data = p;
-    p = ngx_sprintf(p, "gateway %M %M %uz %uz %uz %V%V%V%V",
+    p = ngx_sprintf(p, "gateway %M %M %uz %uz %uz %uz %V%V%V%V%V",
                     gateway->redis.connect_timeout,
                     gateway->redis.command_timeout, gateway->prefix.len,
-                    password->len, gateway->redis.ssl_digest.len,
-                    &gateway->prefix, password, &gateway->redis.ssl_digest,
-                    &gateway->url);
+                    password->len, sentinel->len, gateway->redis.ssl_digest.len,
+                    &gateway->prefix, password, sentinel,
+                    &gateway->redis.ssl_digest, &gateway->url);
     gateway->redis.identity.len = p - gateway->redis.identity.data;
 
     gateway->subscription.identity.data = p;

@@ -179,25 +179,26 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
     ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool)
 {
     u_char     *p;
-    ngx_str_t  *password;
+    ngx_str_t  *password, *sentinel;
 
-    password = ngx_cred_redis_password_path(&registry->redis);
+    password = ngx_cred_redis_password_path(registry->redis.password);
+    sentinel = ngx_cred_redis_password_path(registry->redis.sentinel_password);
 
-    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("      ")
-                          + 5 * NGX_INT_T_LEN + registry->prefix.len
-                          + password->len + conf->ssl_digest.len
-                          + registry->url.len);
+    p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("       ")
+                          + 6 * NGX_INT_T_LEN + registry->prefix.len
+                          + password->len + sentinel->len
+                          + conf->ssl_digest.len + registry->url.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     conf->identity.data = p;
 
-    p = ngx_sprintf(p, "%s %M %M %uz %uz %uz %V%V%V%V", kind,
+    p = ngx_sprintf(p, "%s %M %M %uz %uz %uz %uz %V%V%V%V%V", kind,
                     conf->connect_timeout, conf->command_timeout,
-                    registry->prefix.len, password->len, conf->ssl_digest.len,
-                    &registry->prefix, password, &conf->ssl_digest,
-                    &registry->url);
+                    registry->prefix.len, password->len, sentinel->len,
+                    conf->ssl_digest.len, &registry->prefix, password, sentinel,
+                    &conf->ssl_digest, &registry->url);
 
     conf->identity.len = p - conf->identity.data;
 

@@ -37,7 +37,10 @@ ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
     }
 
     redis->url = ngx_palloc(cf->pool, sizeof(ngx_cred_redis_url_t));
-    if (redis->url == NULL) {
+
+    if (redis->url == NULL
+        || ngx_http_cred_directive_at(cf, &redis->at) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -161,10 +164,7 @@ ngx_http_cred_redis_unresolved(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     ngx_http_cred_unresolved_t  *unresolved;
 
     unresolved = ngx_pcalloc(cf->pool, sizeof(ngx_http_cred_unresolved_t));
-
-    if (unresolved == NULL
-        || ngx_http_cred_directive_at(cf, &unresolved->at) != NGX_OK)
-    {
+    if (unresolved == NULL) {
         return NGX_ERROR;
     }
 
@@ -212,7 +212,7 @@ ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
                       "%s in the %s \"%V\", and there is no \"resolver\" "
                       "to ask for it later in %V",
                       unresolved->err, kind, &redis->url->name,
-                      &unresolved->at);
+                      &redis->at);
         return NGX_ERROR;
     }
 
@@ -223,10 +223,28 @@ ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
                       "%s in the %s \"%V\", it will be resolved at each "
                       "connect in %V",
                       unresolved->err, kind, &redis->url->name,
-                      &unresolved->at);
+                      &redis->at);
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_cred_redis_slot(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
+    ngx_str_t *prefix)
+{
+    if (redis->url->kind != NGX_CRED_REDIS_CLUSTER
+        || ngx_cred_redis_tagged(prefix))
+    {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "a cluster needs a prefix with a \"{tag}\", which \"%V\" has "
+                  "not, in %V", prefix, &redis->at);
+
+    return NGX_ERROR;
 }
 
 

@@ -58,6 +58,12 @@ ngx_http_cred_set_gateway(ngx_conf_t *cf,
         ngx_str_set(&set.prefix, NGX_HTTP_CRED_PREFIX);
     }
 
+    if (ngx_http_cred_redis_slot(cf, &alcf->environment, &set.prefix)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     ngx_http_cred_redis_settings(cf, clcf, &alcf->environment, &set.redis);
 
     if (alcf->environment.url->tls

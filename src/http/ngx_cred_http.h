@@ -41,7 +41,6 @@ typedef struct {
 
 typedef struct {
     char                       *err;
-    ngx_str_t                   at;            /* FILE:LINE of the directive */
     ngx_uint_t                  warned;        /* unsigned  warned:1; */
 } ngx_http_cred_unresolved_t;
 
@@ -53,6 +52,7 @@ typedef struct {
     ngx_http_cred_unresolved_t *unresolved;    /* a host without one */
     ngx_cred_redis_password_t  *password;      /* from a file */
     ngx_cred_redis_password_t  *sentinel_password;
+    ngx_str_t                   at;            /* FILE:LINE of the directive */
 } ngx_http_cred_redis_t;
 
 
@@ -194,6 +194,10 @@ void ngx_http_cred_redis_merge(ngx_http_cred_redis_t *conf,
  */
 ngx_int_t ngx_http_cred_redis_resolvable(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, const char *kind);
+
+/* likewise, unless it is a cluster that keys with "prefix" are spread over */
+ngx_int_t ngx_http_cred_redis_slot(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
+    ngx_str_t *prefix);
 
 /*
  * Fills in the settings of connections to a Redis, which are zeroed, or without

@@ -110,6 +110,10 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
         ngx_str_set(&set.prefix, NGX_HTTP_CRED_PREFIX);
     }
 
+    if (ngx_http_cred_redis_slot(cf, &clcf->redis, &set.prefix) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     ngx_http_cred_redis_settings(cf, clcf, NULL, &set.environments);
     ngx_http_cred_redis_settings(cf, clcf, &clcf->redis, &set.redis);
 

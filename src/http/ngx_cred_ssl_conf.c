@@ -121,7 +121,10 @@ ngx_http_cred_ssl_settings(ngx_conf_t *cf, ngx_http_cred_ssl_t *conf,
     }
 
     ngx_md5_init(&md5);
-    ngx_md5_update(&md5, context->settings.data, context->settings.len);
+
+    if (context->settings.len) {
+        ngx_md5_update(&md5, context->settings.data, context->settings.len);
+    }
 
     if (conf->name.value.len) {
         ngx_md5_update(&md5, conf->name.value.data, conf->name.value.len);

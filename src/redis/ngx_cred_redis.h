@@ -298,8 +298,8 @@ ngx_int_t ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url);
 ngx_cred_redis_password_t *ngx_cred_redis_password_create(ngx_pool_t *pool,
     ngx_str_t *path, ngx_err_t *err, const char **before, const char **after);
 
-/* what tells connections with a password file apart: its path, or nothing */
-ngx_str_t *ngx_cred_redis_password_path(ngx_cred_redis_conf_t *conf);
+/* what tells connections with a password file, or NULL, apart: its path */
+ngx_str_t *ngx_cred_redis_password_path(ngx_cred_redis_password_t *password);
 
 /*
  * Whether all keys with this prefix are in one slot of a cluster, because of
@@ -313,8 +313,8 @@ ngx_uint_t ngx_cred_redis_tagged(ngx_str_t *prefix);
  * "name" (may be NULL) are one; if it has another URL it is replaced: the old
  * connection makes no new attempts and ends with its last command.  "kind" (a
  * constant) and "name" are what logs call it, copied at first use.  A host name
- * in "url" is resolved at each connect, unless conf->hosts has its addresses and
- * they do.
+ * in "url" is resolved at each connect, unless conf->hosts has its addresses
+ * and they do.
  * The result is valid until the calling event handler returns: connections that
  * nobody asks for are closed after some minutes, so ask again each time.
  * Returns NULL with "*err" set to a constant if the URL is bad or there is no

@@ -250,7 +250,7 @@ ngx_cred_redis_auth_handler(ngx_cred_redis_command_t *command,
     if (command->status == NGX_CRED_REDIS_OK) {
         ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0,
                       "redis accepted the password in \"%V\"",
-                      ngx_cred_redis_password_path(&redis->conf));
+                      ngx_cred_redis_password_path(redis->conf.password));
 
         ngx_cred_redis_auth_accepted(redis);
         return;
@@ -269,5 +269,6 @@ ngx_cred_redis_auth_handler(ngx_cred_redis_command_t *command,
     ngx_log_error(level, &redis->log, 0,
                   "redis refused the password in \"%V\", the connection goes "
                   "on as it is: %V",
-                  ngx_cred_redis_password_path(&redis->conf), &command->error);
+                  ngx_cred_redis_password_path(redis->conf.password),
+                  &command->error);
 }

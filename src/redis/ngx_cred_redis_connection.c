@@ -257,8 +257,11 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
 
         if (n == NGX_ERROR || n == 0) {
 
+            /* while it is in doubt, attempts go on by themselves */
+
             if (ngx_cred_redis_unasked(redis)
                 && redis->state == NGX_CRED_REDIS_READY
+                && redis->failures == 0
                 && redis->conf.channel.len == 0)
             {
                 ngx_cred_redis_close(redis);

@@ -219,8 +219,8 @@ void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
 
 /*
- * A connection has failed, for the reason in redis->error: NGX_OK if the attempt
- * goes on with another sentinel, else NGX_DECLINED.
+ * A connection has failed, for the reason in redis->error: NGX_OK if the
+ * attempt goes on with another sentinel, else NGX_DECLINED.
  */
 ngx_int_t ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis);
 

@@ -142,11 +142,11 @@ ngx_cred_redis_password(ngx_cred_redis_password_t *password)
 
 
 ngx_str_t *
-ngx_cred_redis_password_path(ngx_cred_redis_conf_t *conf)
+ngx_cred_redis_password_path(ngx_cred_redis_password_t *password)
 {
     static ngx_str_t  none = ngx_null_string;
 
-    return conf->password ? &conf->password->path : &none;
+    return password ? &password->path : &none;
 }
 
 

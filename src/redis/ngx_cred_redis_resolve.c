@@ -18,7 +18,8 @@
 #include <ngx_cred_redis_connection.h>
 
 
-#define NGX_CRED_REDIS_PATIENCE  300   /* with one sentinel, in milliseconds */
+#define NGX_CRED_REDIS_PATIENCE  300   /* with one of several sentinels, in
+                                          milliseconds */
 
 
 static void ngx_cred_redis_ask(ngx_cred_redis_t *redis);
@@ -65,12 +66,17 @@ ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
 static void
 ngx_cred_redis_ask(ngx_cred_redis_t *redis)
 {
-    ngx_uint_t  n;
+    ngx_uint_t  n, last;
 
     n = (redis->host + redis->asked) % redis->url.nhosts;
+    last = (redis->asked + 1 == redis->url.nhosts);
 
     ngx_cred_redis_aim(redis, &redis->url.hosts[n]);
-    ngx_cred_redis_begin(redis, NGX_CRED_REDIS_PATIENCE);
+
+    /* the last one is left all the time, since nobody else can be asked */
+
+    ngx_cred_redis_begin(redis, last ? redis->conf.connect_timeout
+                                     : NGX_CRED_REDIS_PATIENCE);
     ngx_cred_redis_locate(redis);
 }
 
@@ -153,7 +159,7 @@ ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis)
     redis->moved_to = 0;
     redis->redirects = 0;
 
-    /* the next attempt begins with another one; one of a cluster is the owner */
+    /* the next attempt begins with another; one of a cluster is the owner */
 
     n = redis->url.nhosts + (redis->url.kind == NGX_CRED_REDIS_CLUSTER);
 

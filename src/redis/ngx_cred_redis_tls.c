@@ -124,8 +124,8 @@ ngx_cred_redis_tls_cleanup(void *data)
 
 
 /*
- * nginx's SSL takes what went wrong from OpenSSL's queue and logs it, each time:
- * it is kept here, to be told when a Redis is down, once.
+ * nginx's SSL takes what went wrong from OpenSSL's queue and logs it each time:
+ * it is kept here, to be told once, when a Redis is down.
  */
 
 static void

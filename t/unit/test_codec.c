@@ -365,7 +365,7 @@ test_bounds(void)
 }
 
 
-/* whoever sends a line byte by byte must not make it long to look for its end */
+/* who sends a line byte by byte must not make it long to look for its end */
 
 static void
 test_lines(void)
