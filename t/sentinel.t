@@ -52,7 +52,7 @@ sub set_up_environment {
 
     redis('sentinel-1', 'SENTINEL', @$_)
         for ['MONITOR', 'env', redis_address('env'), 1],
-            ['SET', 'env', 'down-after-milliseconds', 500],
+            ['SET', 'env', 'down-after-milliseconds', 2000],
             ['SET', 'env', 'failover-timeout', 3000];
 
     wait_for(sub {

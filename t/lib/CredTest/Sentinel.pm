@@ -19,9 +19,9 @@ our @EXPORT = qw(
 
 
 # Starts one that monitors masters: "masters" are pairs of a name and a Redis,
-# or an array of address and port.  "quorum", "down" (milliseconds),
-# "password" (its own) and "auth" (of the masters) as in its configuration;
-# "conf" are more lines
+# or an array of address and port.  "quorum", "down" (milliseconds; with fewer
+# a busy machine has switches that nobody asked for), "password" (its own) and
+# "auth" (of the masters) as in its configuration; "conf" are more lines
 
 sub sentinel {
     my ($name, %args) = @_;
@@ -36,7 +36,7 @@ sub sentinel {
 
     my $file = "$r->{dir}/sentinel.conf";
     my $quorum = $args{quorum} // 2;
-    my $down = $args{down} // 500;
+    my $down = $args{down} // 2000;
 
     my @lines = ("port $r->{port}", 'bind 127.0.0.1 -::1', "dir $r->{dir}",
                  "unixsocket $r->{socket}", 'unixsocketperm 777',

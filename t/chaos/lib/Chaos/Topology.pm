@@ -217,7 +217,7 @@ sub sentinel {
         my $name = $group->{name};
         print $out "sentinel monitor $name 127.0.0.1"
                    . " $group->{servers}[0]{port} 2\n"
-                   . "sentinel down-after-milliseconds $name 500\n"
+                   . "sentinel down-after-milliseconds $name 1500\n"
                    . "sentinel failover-timeout $name 3000\n";
     }
 
