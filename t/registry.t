@@ -133,3 +133,34 @@ resolver       127.0.0.1:$TEST_NGINX_DNS;
 like(error_log_text() . slurp(temp_dir() . '/nginx.log'),
      qr/\[warn\].* it will be resolved at each connect in \S+:\d+/, 'a warning');
 answer_is(del('api-user'), 'by the resolver', everywhere());
+
+
+
+=== TEST 5: a host name that leads elsewhere than when nginx started
+--- before
+# there it is 127.0.0.1
+
+redis_start('far', '--bind', '127.0.0.2');
+my %sample = sample();
+redis_load('far', $sample{registry});
+$ENV{TEST_NGINX_DNS} = dns('localhost' => '127.0.0.2');
+--- http_config
+cred_registry         redis://localhost:$TEST_NGINX_FAR_PORT;
+cred_connect_timeout  60s;
+resolver              127.0.0.1:$TEST_NGINX_DNS ipv6=off;
+--- script
+my $answer;
+wait_for(sub { ($answer = del('api-user'))->{status} != 503 });
+answer_is($answer, 'it is followed', everywhere());
+
+# and is not looked for where it was each time
+
+my $failed = sub { scalar(() = error_log_text() =~ /connect\(\) failed/g) };
+my $before = $failed->();
+
+for (1 .. 3) {
+    redis('far', 'CLIENT', 'KILL', 'TYPE', 'normal');
+    answer_is(del('x', token => 'nobody'), 'made again', failure(401));
+}
+
+is($failed->(), $before, 'at once');

@@ -217,3 +217,22 @@ ok(nginx_reload(), 'reloaded');
 ok(left(@old), 'has left');
 redis_resume('staging');
 unlike(error_log_text(), qr/\[error\].*redis is down/, 'nothing is down');
+
+
+
+=== TEST 9: nor does it wait for an answer that nobody waits for
+--- main_config
+worker_shutdown_timeout 200ms;
+--- before
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => undef });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_command_timeout  1h;
+--- script
+my $sock = http_open();
+print $sock del_raw('api-user');
+ok(wait_for(sub { grep { / api-user / } fake_log($ENV{TEST_NGINX_FAKE}) }),
+   'under way');
+my @old = nginx_workers();
+ok(nginx_reload(), 'reloaded');
+ok(left(@old), 'has left');

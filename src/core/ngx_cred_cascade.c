@@ -209,4 +209,8 @@ void
 ngx_cred_delete_forget(ngx_cred_delete_t *del)
 {
     del->handler = NULL;
+
+    /* an exiting worker need not wait for it, either */
+
+    del->timer.cancelable = 1;
 }

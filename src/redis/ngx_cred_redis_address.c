@@ -42,12 +42,13 @@ ngx_cred_redis_locate(ngx_cred_redis_t *redis)
 
     /*
      * What was known when nginx started may lead to a server that is a master
-     * no more: if it did not do, whoever can be asked for the name is.
+     * no more: if it did not do, whoever can be asked for the name is, and goes
+     * on to be as long as that does.
      */
 
     if (known
         && (resolver == NULL || resolver->connections.nelts == 0
-            || redis->failures % 2 == 0))
+            || !redis->renamed))
     {
         ngx_cred_redis_open_known(redis, known);
         return;

@@ -61,6 +61,7 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         && !redis->retired)
     {
         redis->failures++;
+        redis->renamed = !redis->renamed;
 
         delay = NGX_CRED_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 10);
         delay = ngx_min(delay, NGX_CRED_REDIS_BACKOFF_MAX);
