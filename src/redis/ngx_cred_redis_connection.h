@@ -143,7 +143,7 @@ struct ngx_cred_redis_s {
     unsigned                   moved_to:1;     /* MOVED has named the target of
                                                   the next attempt */
     unsigned                   renamed:1;      /* a resolver is asked for names
-                                                  that were known at the start */
+                                                  known at the start */
     unsigned                   down:1;         /* and it was logged */
     unsigned                   doubtful:1;     /* was good until it got
                                                   commands, the last time */
