@@ -877,33 +877,43 @@ $array = sub {
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
     my ($id, @others) = each_delete(4, @_) or return "*0\r\n";
+    my @operations = each_delete(0, @_);
     my $count = 1 + @others;
     my $start = ':' . (1 + 7 * $count);
 
-    my @item = ('deleted', 'alice', 'MyProject', 'x' . '0' x 32, $start, ':1', '');
+    my $item = sub {
+        my ($n) = @_;
+        return ('deleted', 'alice', 'MyProject', "x$operations[$n]", $start,
+                ':1', '');
+    };
+
+    my $items = sub { map { $item->($_) } $_[0] .. $_[1] };
+
+    my @item = $item->(0);
     my @mixed = (
         [@item],
         ['-WRONGTYPE some text', (':0') x 6],
         ['unauthorized', '', '', '', ':0', ':0', ''],
         ['late', '', '', '', ':0', ':0', ''],
-        [@item[0 .. 3], ':' . (1 + 7 * $count + 1), @item[5, 6]],
+        [($item->(4 % $count))[0 .. 3], ':' . (1 + 7 * $count + 1),
+         @item[5, 6]],
         [@item[0 .. 2], '', @item[4 .. 6]],
         [':1', @item[1 .. 6]],
     );
 
     my %replies = (
-        alone => [':1', (@item) x $count, @cascade],
+        alone => [':1', $items->(0, $count - 1), @cascade],
         none  => [],
         one   => [':1'],
         two   => [':1', @item],
-        less  => [':1', (@item) x ($count - 2), @cascade],
-        bare  => [':1', (@item) x $count],
-        short => [':1', (@item) x $count, @cascade[0, 1]],
-        last  => [':1', (@item) x ($count - 1), @item[0 .. 5]],
+        less  => [':1', $items->(0, $count - 3), @cascade],
+        bare  => [':1', $items->(0, $count - 1)],
+        short => [':1', $items->(0, $count - 1), @cascade[0, 1]],
+        last  => [':1', $items->(0, $count - 2), @item[0 .. 5]],
         error => '-OOM some text',
         word  => 'unauthorized',
-        mixed => [':1', (map { @$_ } @mixed), (@item) x ($count - @mixed),
-                  @cascade],
+        mixed => [':1', (map { @$_ } @mixed),
+                  $items->(scalar @mixed, $count - 1), @cascade],
     );
 
     return $array->($replies{$id} // $replies{alone});

@@ -127,18 +127,38 @@ ngx_cred_redis_auth_accepted(ngx_cred_redis_t *redis)
 }
 
 
-/* "unknown command 'AUTH', with args ..." shows the password */
+/*
+ * "unknown command 'AUTH', with args ..." shows the password, and who is hostile
+ * may show it in any other word: what is no code is not told.
+ */
 
 void
 ngx_cred_redis_auth_word(ngx_str_t *error)
 {
-    u_char  *p;
+    ngx_uint_t  i;
 
-    p = ngx_strlchr(error->data, error->data + error->len, ' ');
+    static ngx_str_t  codes[] = {
+        ngx_string("WRONGPASS"),
+        ngx_string("NOAUTH"),
+        ngx_string("NOPERM"),
+        ngx_string("LOADING"),
+        ngx_string("BUSY"),
+        ngx_string("MASTERDOWN"),
+        ngx_string("CLUSTERDOWN"),
+        ngx_string("ERR")
+    };
 
-    if (p) {
-        error->len = p - error->data;
+    for (i = 0; i < sizeof(codes) / sizeof(ngx_str_t); i++) {
+
+        if (error->len >= codes[i].len
+            && ngx_memcmp(error->data, codes[i].data, codes[i].len) == 0)
+        {
+            *error = codes[i];
+            return;
+        }
     }
+
+    ngx_str_set(error, "another error");
 }
 
 
