@@ -360,7 +360,9 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
 
             /* what a script says of one of its commands, after a READONLY */
 
-            if (ngx_cred_redis_misplaced(redis, own)) {
+            if (!common && redis->state == NGX_CRED_REDIS_READY
+                && ngx_cred_redis_misplaced(redis, own))
+            {
                 ngx_cred_redis_regreet(redis);
             }
 
