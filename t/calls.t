@@ -880,9 +880,13 @@ my $reply = sub {
     my $count = 1 + @others;
     my $start = ':' . (1 + 7 * $count);
 
-    my @item = ('deleted', 'alice', 'MyProject', 'x' . '0' x 32, $start, ':1', '');
+    # each names its own operation
+
+    my @items = map { ['deleted', 'alice', 'MyProject', "x:$_", $start, ':1', ''] }
+                each_delete(0, @_);
+    my @item = @{ $items[4] // $items[0] };
     my @mixed = (
-        [@item],
+        $items[0],
         ['-WRONGTYPE some text', (':0') x 6],
         ['unauthorized', '', '', '', ':0', ':0', ''],
         ['late', '', '', '', ':0', ':0', ''],
@@ -892,17 +896,18 @@ my $reply = sub {
     );
 
     my %replies = (
-        alone => [':1', (@item) x $count, @cascade],
+        alone => [':1', map({ @$_ } @items), @cascade],
         none  => [],
         one   => [':1'],
-        two   => [':1', @item],
-        less  => [':1', (@item) x ($count - 2), @cascade],
-        bare  => [':1', (@item) x $count],
-        short => [':1', (@item) x $count, @cascade[0, 1]],
-        last  => [':1', (@item) x ($count - 1), @item[0 .. 5]],
+        two   => [':1', @{ $items[0] }],
+        less  => [':1', map({ @$_ } @items[0 .. $#items - 2]), @cascade],
+        bare  => [':1', map { @$_ } @items],
+        short => [':1', map({ @$_ } @items), @cascade[0, 1]],
+        last  => [':1', map({ @$_ } @items[0 .. $#items - 1]),
+                  @{ $items[-1] }[0 .. 5]],
         error => '-OOM some text',
         word  => 'unauthorized',
-        mixed => [':1', (map { @$_ } @mixed), (@item) x ($count - @mixed),
+        mixed => [':1', map({ @$_ } @mixed, @items[@mixed .. $#items]),
                   @cascade],
     );
 
