@@ -285,9 +285,9 @@ for (['cred_ssl_verify x', 'invalid value "x" in "cred_ssl_verify" directive'],
 
 # what only shows when a context is made has the line of its own directive
 
-for (['cred_ssl_trusted_certificate none;', 'none") failed'],
-     ["cred_ssl_trusted_certificate $dir/password;", 'no certificate or crl found'],
-     ['cred_ssl_crl none;', 'none") failed'],
+for (['cred_ssl_trusted_certificate none;', '/none"'],
+     ["cred_ssl_trusted_certificate $dir/password;", ') failed (SSL:'],
+     ['cred_ssl_crl none;', '/none"'],
      ['cred_ssl_ciphers none;', 'SSL_CTX_set_cipher_list("none") failed'],
      ["cred_ssl_certificate none; cred_ssl_certificate_key $k;",
       'cannot load certificate "'],

@@ -128,8 +128,8 @@ ngx_cred_redis_auth_accepted(ngx_cred_redis_t *redis)
 
 
 /*
- * "unknown command 'AUTH', with args ..." shows the password, and who is hostile
- * may show it in any other word: what is no code is not told.
+ * "unknown command 'AUTH', with args ..." shows the password, and who is
+ * hostile may show it in any other word: what is no code is not told.
  */
 
 void

@@ -315,7 +315,7 @@ ngx_int_t ngx_cred_redis_auth_encode(ngx_cred_redis_t *redis);
 /* Redis has accepted it */
 void ngx_cred_redis_auth_accepted(ngx_cred_redis_t *redis);
 
-/* cuts a refusal of AUTH, which may show its arguments, to its first word */
+/* puts a code in place of a refusal of AUTH, which may show the password */
 void ngx_cred_redis_auth_word(ngx_str_t *error);
 
 /* sends AUTH again if the password file has another one than was sent */
