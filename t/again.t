@@ -376,10 +376,13 @@ workers(1);
 worker_connections(64);
 --- script
 my $url = redis_tcp('staging');
+
+# before there is anything to greet
+
+redis('registry', 'HSET', '{cred}:positions', map { ("e$_" => '1:5-5:') } 1 .. 100);
 redis('registry', 'HSET', '{cred}:environments',
       map { ("e$_" => "$url?prefix=e$_") } 1 .. 100);
 redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'staging');
-redis('registry', 'HSET', '{cred}:positions', map { ("e$_" => '1:5-5:') } 1 .. 100);
 credential([map { "u$_" } 1 .. 60]);
 is(join(' ', map { del("u$_")->{status} } 1 .. 30), join(' ', (200) x 30),
    'clients are answered');
