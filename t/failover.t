@@ -86,8 +86,11 @@ is(logged(qr/\[error\].* redis is down: it is a replica.*registry/), 1,
 is(logged(qr/READONLY/), 0, 'no command was risked');
 is_deeply(contents('one'), $before, 'nothing has changed');
 
-redis('one', 'REPLICAOF', redis_address('two'));
+# none of them empties itself for a copy of the other, which is doing so, too
+
+ok(in_sync('two', 'one'), 'the replica has it all');
 redis('two', 'REPLICAOF', 'NO', 'ONE');
+redis('one', 'REPLICAOF', redis_address('two'));
 recovers(1);
 is(logged(qr/\[notice\].* redis is back, registry/), 1, 'and when it was back');
 answer_is(del(2), 'and goes on', everywhere());
