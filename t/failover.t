@@ -372,9 +372,13 @@ in_sync('two', 'one');
 hand_over('one', 'two');
 $::Address->lead('two');
 $::Address->release($rule);
-answer_is(http_parse(http_read($sock)), 'it is answered', failure(503));
+
+# if that took longer than a command may, it was asked again, of the new master
+
+my $status = http_parse(http_read($sock))->{status};
+like($status, qr/^(?:200|503)\z/, 'it is answered');
 redis_start('staging');
 credential([2, 3], 'staging');
-ok(wait_for(sub { del(2)->{status} == 200 }), 'it is back');
+ok($status == 200 || wait_for(sub { del(2)->{status} == 200 }), 'it is back');
 ok(settled(), 'settled');
 answer_is(del(3), 'and goes on', everywhere());
