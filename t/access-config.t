@@ -147,7 +147,8 @@ accepted(undef, $e, 'cred_access apinizer;');
 accepted(undef, undef, "$e cred_access apinizer;");
 accepted(undef, undef, "cred_access apinizer; $e");
 
-refused(10, 'invalid Redis URL: neither "redis://", "rediss://" nor "unix:"',
+refused(10, 'invalid Redis URL: neither "redis://", "redis-sentinel://", '
+            . '"redis-cluster://", these with "rediss", nor "unix:"',
         'cred_environment 127.0.0.1;');
 refused(20, 'invalid Redis URL: no host', undef, 'cred_environment redis://;');
 refused(30, 'invalid Redis URL: invalid port', undef, undef,

@@ -191,7 +191,8 @@ accepted(undef, undef, 'cred_strict off;');
 # Redis URLs
 
 my %urls = (
-    'neither "redis://", "rediss://" nor "unix:"'
+    'neither "redis://", "redis-sentinel://", "redis-cluster://", '
+        . 'these with "rediss", nor "unix:"'
         => ['""', '127.0.0.1', 'http://a', 'redis:', 'redis:/a', 'redi://a'],
     'no host' => ['redis://', 'redis:///1', 'redis://:6379', 'redis://:p@/1',
                   'redis://?prefix=a', 'redis://::1'],
@@ -203,6 +204,11 @@ my %urls = (
     'unknown parameter' => ['redis://a?db=1', 'redis://a?x=y', 'unix:/a?x=y',
                             'redis://a?PREFIX=x'],
     'parameter without a value' => ['redis://a?prefix', 'unix:/a?db'],
+    '"#" without "redis-sentinel://"'
+        => ['redis://a#b', 'redis://a/0#b', '"redis://:p@a?prefix={c}#b"',
+            'redis-cluster://a,b#c'],
+    '"?" after "#NAME"'
+        => ['redis-sentinel://a#b?sentinel_password=c', 'redis-sentinel://a#?'],
     'duplicate parameter' => ['redis://a?prefix=b&prefix=c'],
     'duplicate "db"' => ['unix:/a?db=1&db=2'],
     'empty parameter' => ['redis://a?prefix='],

@@ -439,6 +439,8 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
                             redis->state == NGX_CRED_REDIS_SECURING
                             ? "TLS handshake timed out, perhaps the port does "
                               "not speak TLS"
+                            : redis->state == NGX_CRED_REDIS_RESOLVING
+                            ? "the resolver did not answer in time"
                             : "connecting timed out", NULL);
         return;
     }

@@ -44,6 +44,12 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
         ngx_str_set(&code, "NOPERM");
         p = ngx_cred_redis_denied_hint(error, p,
                                        hint + NGX_CRED_REDIS_HINT_LEN);
+
+    } else if (error->len > 6 && ngx_strncmp(error->data, "MOVED ", 6) == 0
+               && redis->url.kind != NGX_CRED_REDIS_CLUSTER)
+    {
+        p = ngx_slprintf(p, hint + NGX_CRED_REDIS_HINT_LEN,
+                         " (a cluster takes \"redis-cluster://\")");
     }
 
     hash = ngx_crc32_short(code.data, code.len) | 1;

@@ -96,7 +96,8 @@ ngx_cred_redis_url_parse(ngx_pool_t *pool, ngx_str_t *text,
         p += 5;
 
     } else {
-        *err = "neither \"redis://\", \"rediss://\" nor \"unix:\"";
+        *err = "neither \"redis://\", \"redis-sentinel://\", "
+               "\"redis-cluster://\", these with \"rediss\", nor \"unix:\"";
         return NGX_ERROR;
     }
 
@@ -160,14 +161,29 @@ ngx_cred_redis_url_master(ngx_pool_t *pool, u_char *p, u_char *last,
 {
     u_char  *hash;
 
+    for (hash = last; hash > p && hash[-1] != '#'; hash--) { /* void */ }
+
     if (url->kind != NGX_CRED_REDIS_SENTINEL) {
+
+        /* a password may have it, but a prefix that ends so is a mistake */
+
+        if (hash > p && ngx_strlchr(hash, last, '@') == NULL) {
+            *err = "\"#\" without \"redis-sentinel://\"";
+            return NULL;
+        }
+
         return last;
     }
 
-    for (hash = last; hash > p && hash[-1] != '#'; hash--) { /* void */ }
-
     if (hash == p || hash == last) {
         *err = "no \"#NAME\" of a master";
+        return NULL;
+    }
+
+    /* the name is in the error log, a password in what follows must not be */
+
+    if (ngx_strlchr(hash, last, '?')) {
+        *err = "\"?\" after \"#NAME\"";
         return NULL;
     }
 
