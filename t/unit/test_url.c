@@ -247,7 +247,7 @@ test_several(void)
     test_servers("rediss-cluster://:p@a:1,b,10.0.0.1:3/0?prefix={x}",
                  "tls cluster master= user= password=p sentinel= db=0 "
                  "prefix={x} a|1 b|6379 10.0.0.1|3");
-    test_servers("redis://a/1?prefix=#", "server master= user= password= "
+    test_servers("redis://a/1?prefix=%23", "server master= user= password= "
                  "sentinel= db=1 prefix=# a|6379");
 
     test_bad("redis-sentinel://a");
@@ -272,6 +272,8 @@ test_several(void)
     test_bad("rediss://a,b");
     test_bad("redis://a?sentinel_password=x");
     test_bad("redisx-cluster://a");
+    test_bad("redis://a?prefix=#");
+    test_bad("redis-sentinel://a#m?prefix=x");
 }
 
 
