@@ -33,6 +33,14 @@ $Dir = File::Temp::tempdir('cred-test-XXXXXX', TMPDIR => 1);
 chmod 0755, $Dir;
 
 
+# hundreds of peers take more files than many a shell gives
+
+my ($Files, $Most) = slurp('/proc/self/limits') =~ /^Max open files +(\d+) +(\d+)/m;
+
+system('prlimit', "--pid=$$", '--nofile=' . ($Most < 8192 ? $Most : 8192) . ':')
+    if defined $Most && $Files < 8192;
+
+
 sub temp_dir { $Dir }
 
 
