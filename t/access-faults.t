@@ -102,6 +102,12 @@ __DATA__
 === TEST 1: down from the beginning
 --- before
 redis_stop('production');
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_environment      $TEST_NGINX_PRODUCTION;
+cred_access_lease     1h;
+cred_access_valid     1h missing=0;
+cred_cascade_timeout  20s;
 --- script
 my $got = gate('KEY');
 is($got->{status}, 503, 'nobody can tell');
