@@ -661,7 +661,34 @@ recovers(3);
 
 
 
-=== TEST 17: nonsense, which is a failed environment and no more
+=== TEST 17: several which are in no cluster, of which none is taken for it
+--- before
+set_up();
+$ENV{TEST_NGINX_ALONE} = join ',', map { '127.0.0.1:' . redis_port($_) }
+                                   qw(production staging);
+--- http_config eval
+$::Sample{http_config} =~ s/_REGISTRY;/_CLUSTER;/r
+--- config eval
+$::Sample{config} . 'location = ' . main::path('alone') . ' { cred_delete apinizer; '
+    . 'cred_registry redis-cluster://$TEST_NGINX_ALONE; }'
+--- script
+credential(1);
+answer_is(del('alone'), 'a registry', failure(503));
+
+register('production', "redis-cluster://$ENV{TEST_NGINX_ALONE}");
+answer_is(del(1), 'an environment', pending(production => 'unreachable',
+                                            staging => undef));
+like(error_log_text(), qr/redis is down: it is in no cluster.*\Q$_\E/, $_)
+    for 'registry', 'environment: production';
+
+register('production', redis_url('production'));
+ok(settled(), 'set right');
+is(redis('production', 'EXISTS', '{cred}:apinizer:credential:MyProject:1'), 0,
+   'it is done');
+
+
+
+=== TEST 18: nonsense, which is a failed environment and no more
 --- before
 set_up();
 --- script

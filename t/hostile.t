@@ -481,7 +481,23 @@ survives($before, { map { $_ => $::Ports{$_} } @never });
 
 
 
-=== TEST 14: a sentinel
+=== TEST 14: a registry in a cluster, to INFO
+--- before
+peers('INFO', %$::Broken, %$::Wrong);
+
+locations(map { $_ => "location ~ /$_/ { cred_delete apinizer; cred_registry"
+                . " redis-cluster://127.0.0.1:$::Ports{$_}; }" } keys %::Ports);
+--- http_config eval: main::timeouts()
+--- config eval: main::config()
+--- script
+my $before = start();
+my %got = answers(sort keys %::Ports);
+answer_is($got{$_}, $_, failure(503)) for sort keys %got;
+survives($before, \%::Ports);
+
+
+
+=== TEST 15: a sentinel
 --- before
 my %named = (
     'port-0'     => bytes(['127.0.0.1', \'0']),

@@ -35,10 +35,11 @@
 #define NGX_CRED_REDIS_MASTER          0x02   /* of a sentinel */
 #define NGX_CRED_REDIS_SELECT          0x04
 #define NGX_CRED_REDIS_SLOT            0x08
-#define NGX_CRED_REDIS_ROLE            0x10
-#define NGX_CRED_REDIS_TIME            0x20
-#define NGX_CRED_REDIS_PROBE           0x40   /* any reply will do */
-#define NGX_CRED_REDIS_SUBSCRIBE       0x80
+#define NGX_CRED_REDIS_NODE            0x10
+#define NGX_CRED_REDIS_ROLE            0x20
+#define NGX_CRED_REDIS_TIME            0x40
+#define NGX_CRED_REDIS_PROBE           0x80   /* any reply will do */
+#define NGX_CRED_REDIS_SUBSCRIBE       0x100
 
 
 typedef struct ngx_cred_redis_tls_s  ngx_cred_redis_tls_t;

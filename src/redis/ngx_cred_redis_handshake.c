@@ -22,6 +22,8 @@ static void ngx_cred_redis_handshake_refused(ngx_cred_redis_t *redis,
     ngx_uint_t step, ngx_str_t *error);
 static ngx_int_t ngx_cred_redis_handshake_owner(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
+static ngx_int_t ngx_cred_redis_handshake_node(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_redis_handshake_role(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply);
 static ngx_int_t ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
@@ -36,6 +38,7 @@ static const char  *ngx_cred_redis_handshake_reasons[] = {
     "refused SENTINEL:",
     "refused SELECT:",
     "refused EXISTS:",
+    "refused INFO:",
     "refused ROLE:",
     "refused TIME:",
     "",
@@ -96,9 +99,12 @@ ngx_cred_redis_handshake_encode(ngx_cred_redis_t *redis)
     }
 
     if (redis->url.kind == NGX_CRED_REDIS_CLUSTER) {
-        redis->handshake |= NGX_CRED_REDIS_SLOT;
+        redis->handshake |= NGX_CRED_REDIS_SLOT|NGX_CRED_REDIS_NODE;
+
+        ngx_str_set(&name, "cluster");
 
         rc |= ngx_cred_redis_handshake_slot(redis);
+        rc |= ngx_cred_redis_handshake_words(redis, "INFO", &name, NULL);
     }
 
     redis->handshake |= NGX_CRED_REDIS_ROLE|NGX_CRED_REDIS_TIME;
@@ -250,6 +256,9 @@ ngx_cred_redis_handshake_step(ngx_cred_redis_t *redis, ngx_uint_t step,
         ngx_cred_redis_resolve_named(redis, reply);
         return NGX_ERROR;
 
+    case NGX_CRED_REDIS_NODE:
+        return ngx_cred_redis_handshake_node(redis, reply);
+
     case NGX_CRED_REDIS_ROLE:
         return ngx_cred_redis_handshake_role(redis, reply);
 
@@ -319,6 +328,27 @@ ngx_cred_redis_handshake_owner(ngx_cred_redis_t *redis,
     redis->moved_to = 0;
     ngx_cred_redis_redirect(redis);
 
+    return NGX_ERROR;
+}
+
+
+/*
+ * A Redis that is in no cluster says MOVED to nobody: of several, which do not
+ * know of each other, whichever was asked would be taken for the one.
+ */
+
+static ngx_int_t
+ngx_cred_redis_handshake_node(ngx_cred_redis_t *redis,
+    ngx_cred_redis_reply_t *reply)
+{
+    if (reply->type == NGX_CRED_REDIS_STRING
+        && ngx_strnstr(reply->str.data, "cluster_enabled:1", reply->str.len))
+    {
+        return NGX_OK;
+    }
+
+    ngx_cred_redis_fail(redis, NGX_CRED_REDIS_UNREACHABLE, 0,
+                        "it is in no cluster", NULL);
     return NGX_ERROR;
 }
 

@@ -64,6 +64,7 @@ sub fake_serve {
             AUTH   => "+OK\r\n",
             SELECT => "+OK\r\n",
             EXISTS => ":0\r\n",
+            INFO   => resp_info(),
             ROLE   => resp_role(),
             PING   => "+PONG\r\n",
             TIME   => sub { resp(Time::HiRes::gettimeofday()) },
@@ -142,6 +143,8 @@ sub fake_answer {
     return 1;
 }
 
+
+sub resp_info { return "\$19\r\ncluster_enabled:1\r\n\r\n" }
 
 sub resp_role { return "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n" }
 
