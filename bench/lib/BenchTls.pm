@@ -76,7 +76,7 @@ sub tls_rounds {
 
 
 sub tls {
-    my $rounds = 9 * $Rounds;       # short ones, which spread widely
+    my $rounds = 12 * $Rounds;      # short ones, which spread widely
 
     say("\n## TLS, two environments, $rounds interleaved rounds\n");
     tls_start();
