@@ -77,6 +77,7 @@ static const char  *server_commands[][2] = {
     { "SELECT", "+OK\r\n" },
     { "PING", "+PONG\r\n" },
     { "EXISTS", ":0\r\n" },
+    { "INFO", "$17\r\ncluster_enabled:1\r\n" },
     { "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" },
     { "TIME", "*2\r\n$10\r\n1500000000\r\n$1\r\n0\r\n" },
     { "SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" },
