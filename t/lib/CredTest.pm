@@ -38,14 +38,16 @@ sub set_up {
     $ENV{TEST_NGINX_WORKER_USER} ||= 'nobody nogroup' if $> == 0;
     $ENV{PATH} .= ':/usr/sbin:/sbin';
 
-    # reports go to stderr, which nginx turns into its error log
+    # reports go to stderr, which nginx turns into its error log; workers are
+    # nobody, who need not be let into this folder
 
     my ($here) = Cwd::abs_path(__FILE__) =~ m{^(.*)/};
-    $Leaks = "print_suppressions=0,suppressions=$here/lsan.supp";
+    system 'cp', glob("$here/*.supp"), $Dir;
+    $Leaks = "print_suppressions=0,suppressions=$Dir/lsan.supp";
 
     $ENV{ASAN_OPTIONS} = 'detect_odr_violation=0,'
                          . 'detect_stack_use_after_return=1';
-    $ENV{UBSAN_OPTIONS} = "print_stacktrace=1,suppressions=$here/ubsan.supp";
+    $ENV{UBSAN_OPTIONS} = "print_stacktrace=1,suppressions=$Dir/ubsan.supp";
 
     $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
     $SIG{PIPE} = 'IGNORE';
