@@ -414,7 +414,7 @@ location / {
     cred_delete           apinizer iam deepset thousandeyes alloy;
     cred_connect_timeout  1s;
     cred_command_timeout  1s;
-    cred_retry_delay      60s;
+    cred_retry_delay      1h 1h;
 }
 --- registry eval: main::environments()
 --- script

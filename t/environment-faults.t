@@ -443,7 +443,7 @@ $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 cred_registry         $TEST_NGINX_REGISTRY;
 cred_command_timeout  500ms;
 cred_cascade_timeout  2s;
-cred_retry_delay      60s;
+cred_retry_delay      1h 1h;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
 

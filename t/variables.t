@@ -8,7 +8,7 @@ defaults(sample(<<'END'));
 cred_connect_timeout  1s;
 cred_command_timeout  1s;
 cred_cascade_timeout  1500ms;
-cred_retry_delay      60s;
+cred_retry_delay      1h 1h;
 
 log_format  cred  '$status [$cred_api|$cred_scope|$cred_id|$cred_subject|'
                   '$cred_result|$cred_operation|$cred_environments|'
