@@ -274,7 +274,70 @@ is(redis('staging', 'KEYS', '{cred}:apinizer:credential:MyProject:*'), '',
 
 
 
-=== TEST 6: CLUSTER FAILOVER
+=== TEST 6: an operation moves while its environment works
+--- before
+set_up();
+--- script
+credential([1, 2]);
+answer_is(del(1), 'connected', everywhere());
+ok(settled(), 'settled');
+
+redis_pause('staging');
+my $sock = http_open();
+print $sock del_raw(2);
+ok(wait_for(sub { redis('registry', 'EXISTS', '{cred}:pending:staging') }), 'deleted');
+
+my $move = slot_begin('{cred}', other());
+slot_keys($move, grep { /:operation:/ } cluster_keys('{cred}'));
+redis_resume('staging');
+my $answer = http_parse(http_read($sock));
+is($answer->{status}, 200, 'the answer');
+slot_end($move);
+
+ok(settled(), 'settled');
+my ($operation) = $answer->{headers}{'cred-operation'};
+like(redis('registry', 'HGET', "{cred}:operation:$operation", "environment:$_"),
+     qr/"state":"(?:undeployed|not_deployed)"/, "$_: the receipt")
+    for qw(production staging);
+is(redis('registry', 'HGET', "{cred}:operation:$operation", 'pending'), 0,
+   'none is pending');
+
+
+
+=== TEST 7: an environment that has lost its memory is back while the slot moves
+--- before
+set_up();
+--- script
+credential(1);
+register('away', 'redis://127.0.0.1:1');
+is(del(1)->{headers}{'cred-pending'}, 'away', 'another one is pending');
+ok(wait_for(sub {
+    redis('registry', 'ZCARD', '{cred}:pending:staging') == 0
+}), 'acknowledged');
+
+# ... and told again, so that what is written then is there
+
+redis('registry', 'HSET', '{cred}:again', 'away', '+inf 0');
+redis_kill('staging');
+ok(wait_for(sub { logged(qr/\[error\].* redis is down.*staging/) }), 'down');
+
+my $move = slot_begin('{cred}', other());
+slot_keys($move, grep { /:operation:/ } cluster_keys('{cred}'));
+redis_start('staging');
+credential(1, 'staging');
+ok(wait_for(sub {
+    redis('staging', 'INFO', 'commandstats') =~ /cmdstat_role:/
+}), 'it is back');
+ok(!wait_for(sub { logged(qr/redis is back.*staging/) }, 2), 'and not admitted');
+slot_end($move);
+
+ok(wait_for(sub {
+    !redis('staging', 'EXISTS', '{cred}:apinizer:credential:MyProject:1')
+}), 'it is told again');
+
+
+
+=== TEST 8: CLUSTER FAILOVER
 --- before
 set_up(replicas => 3);
 --- script
@@ -300,7 +363,7 @@ is(redis('registry', 'KEYS', '{cred}:apinizer:credential:MyProject:?'), '',
 
 
 
-=== TEST 7: the owner is killed
+=== TEST 9: the owner is killed
 --- before
 set_up(replicas => 3);
 --- script
@@ -332,7 +395,7 @@ recovers(5);
 
 
 
-=== TEST 8: the owner is stopped, and goes on when it is none any more
+=== TEST 10: the owner is stopped, and goes on when it is none any more
 --- before
 set_up(replicas => 3);
 --- script
@@ -357,7 +420,7 @@ ok(settled(), 'until it is asked for again');
 
 
 
-=== TEST 9: a part is missing: nobody serves then
+=== TEST 11: a part is missing: nobody serves then
 --- before
 set_up();
 --- script
@@ -379,7 +442,7 @@ recovers(2);
 
 
 
-=== TEST 10: a redirection names a name, or no host at all
+=== TEST 12: a redirection names a name, or no host at all
 --- before
 cluster();
 redis_alias('registry', sub { cluster_owner('{cred}') });
@@ -444,7 +507,7 @@ recovers(7);
 
 
 
-=== TEST 11: several registries, each with a slot of its own
+=== TEST 13: several registries, each with a slot of its own
 --- before
 cluster();
 load_prefix($_, $::Sample{registry}) for qw({a} {b} {c});
@@ -482,7 +545,7 @@ for my $name (qw(a b c)) {
 
 
 
-=== TEST 12: environments, in slots of the registry's cluster
+=== TEST 14: environments, in slots of the registry's cluster
 --- before
 set_up(replicas => 3);
 register('production', cluster_url('%7Ba%7D', 'node-1'),
@@ -529,7 +592,7 @@ is(left_prefix($_, 8, 9), 4, "and no more from $_") for qw({a} {b});
 
 
 
-=== TEST 13: a gateway
+=== TEST 15: a gateway
 --- before
 set_up(replicas => 3);
 $ENV{TEST_NGINX_PLACE} = cluster_url('%7Ba%7D', 'node-1');
@@ -579,7 +642,7 @@ like(seen('one'), qr/^200/, 'nobody else');
 
 
 
-=== TEST 14: passwords
+=== TEST 16: passwords
 --- before
 set_up(args => [qw(--requirepass se:cret --masterauth se:cret)]);
 redis($_, 'ACL', 'SETUSER', 'cred', 'on', '>user', '~*', '&*', '+@all')
@@ -620,7 +683,7 @@ is(logged(qr/nonsense|se:cret/), 0, 'no password');
 
 
 
-=== TEST 15: all nodes away, when nginx starts and later
+=== TEST 17: all nodes away, when nginx starts and later
 --- before
 set_up();
 redis_stop($_) for cluster_nodes();
@@ -644,7 +707,7 @@ is(logged(qr/\[error\].* redis is down: .*registry/), 2, 'said once each time');
 
 
 
-=== TEST 16: a seed that says nothing
+=== TEST 18: a seed that says nothing
 --- before
 set_up();
 $ENV{TEST_NGINX_SILENT} = fake(replies => { map { $_ => undef }
@@ -661,7 +724,7 @@ recovers(3);
 
 
 
-=== TEST 17: several which are in no cluster, of which none is taken for it
+=== TEST 19: several which are in no cluster, of which none is taken for it
 --- before
 set_up();
 $ENV{TEST_NGINX_ALONE} = join ',', map { '127.0.0.1:' . redis_port($_) }
@@ -688,7 +751,7 @@ is(redis('production', 'EXISTS', '{cred}:apinizer:credential:MyProject:1'), 0,
 
 
 
-=== TEST 18: nonsense, which is a failed environment and no more
+=== TEST 20: nonsense, which is a failed environment and no more
 --- before
 set_up();
 --- script

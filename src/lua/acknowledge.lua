@@ -21,6 +21,10 @@ local P, clock = ARGV[1], redis.call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
 local now = tonumber(stamp)
 
+-- while its slot moves, what is not here may be where it moves to: nothing is
+-- done then, since such a key cannot be asked for
+redis.call('EXISTS', P .. ':none')
+
 local failure, stale
 
 local function pending_of(environment)

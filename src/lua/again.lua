@@ -23,6 +23,10 @@ local positions, cursors = KEYS[1], P .. ':again'
 
 local BATCH = 50
 
+-- while its slot moves, what is not here may be where it moves to: nothing is
+-- done then, since such a key cannot be asked for
+call('EXISTS', P .. ':none')
+
 local clock = call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
 

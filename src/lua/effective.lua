@@ -15,6 +15,10 @@ local HOW = 1
 
 local stream = ARGV[1] .. ':undeployments'
 
+-- while its slot moves, what is not here may be where it moves to: nothing is
+-- done then, since such a key cannot be asked for
+redis.call('EXISTS', ARGV[1] .. ':none')
+
 local gateways, parsed, reply = redis.call('HGETALL', KEYS[1]), {}, {nil}
 
 -- parts of ids may be larger than what a Lua number holds

@@ -12,6 +12,10 @@
 
 local known, connection, start = ARGV[2], ARGV[3], ARGV[4]
 
+-- while its slot moves, what is not here may be where it moves to: nothing is
+-- done then, since such a key cannot be asked for
+redis.call('EXISTS', ARGV[1] .. ':none')
+
 redis.call('XLEN', KEYS[1])
 
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
