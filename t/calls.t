@@ -2,6 +2,7 @@
 
 use CredTest;
 use CredTest::Delete;
+use List::Util ();
 use Time::HiRes ();
 
 my %sample = sample(<<'END');
@@ -318,7 +319,9 @@ for my $id (qw(x y z)) {
 
 my $seen = monitor('registry');
 my @answers = at_once(@requests);
-is(deletes($seen->()), '32 4', 'in two calls');
+my @calls = split ' ', deletes($seen->());
+is(List::Util::sum(@calls), 36, 'each once');
+cmp_ok(scalar(@calls), '<=', 3, "in few calls: @calls");
 
 for (0 .. $#answers) {
     my ($result, @wanted) = @{ $wanted[$_] };

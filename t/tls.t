@@ -615,7 +615,9 @@ my ($worker) = nginx_workers();
 credential('api-user');
 my $sock = http_open();
 print $sock del_raw('api-user');
-ok(wait_for(sub { fake_log($main::hangs) }), 'one hangs');
+ok(wait_for(sub {
+    fake_log($main::hangs) && redis('registry', 'EXISTS', '{cred}:pending:hangs')
+}), 'one hangs');
 kill 'QUIT', $worker;
 ok(wait_for(sub { !running($worker) }, 20), 'it leaves');
 ok(logged('worker is shutting down, environment: hangs'), 'with a reason');
