@@ -21,7 +21,7 @@ my @Exports = ('defaults', @CredTest::Process::EXPORT,
                @CredTest::Redis::EXPORT, @CredTest::Fake::EXPORT,
                @CredTest::HTTP::EXPORT, @CredTest::Proxy::EXPORT);
 
-my ($Owner, @Standard, %Defaults, $Logged, $Stderr, $Leaks);
+my ($Owner, @Standard, %Defaults, $Logged, $Stderr, $Leaks, $Kept);
 
 
 sub set_up {
@@ -203,6 +203,11 @@ sub after {
     unlink grep { -s } glob "$Dir/valgrind.*";
     ok(!@faults, "$name - nothing alarming in the error log")
         or diag(join "\n", @faults);
+
+    # the folder of nginx is made anew for the next block
+
+    system 'cp', "$Dir/nginx/logs/error.log", "$Dir/error-" . ++$Kept . '.log'
+        unless Test::More->builder->is_passing;
 }
 
 
