@@ -285,7 +285,9 @@ ok(settled(), 'settled');
 redis_pause('staging');
 my $sock = http_open();
 print $sock del_raw(2);
-ok(wait_for(sub { redis('registry', 'EXISTS', '{cred}:pending:staging') }), 'deleted');
+ok(wait_for(sub {
+    redis('registry', 'EXISTS', '{cred}:pending:staging')
+}), 'deleted');
 
 my $move = slot_begin('{cred}', other());
 slot_keys($move, grep { /:operation:/ } cluster_keys('{cred}'));
@@ -732,8 +734,9 @@ $ENV{TEST_NGINX_ALONE} = join ',', map { '127.0.0.1:' . redis_port($_) }
 --- http_config eval
 $::Sample{http_config} =~ s/_REGISTRY;/_CLUSTER;/r
 --- config eval
-$::Sample{config} . 'location = ' . main::path('alone') . ' { cred_delete apinizer; '
-    . 'cred_registry redis-cluster://$TEST_NGINX_ALONE; }'
+$::Sample{config} . 'location = ' . main::path('alone')
+    . ' { cred_delete apinizer;'
+    . ' cred_registry redis-cluster://$TEST_NGINX_ALONE; }'
 --- script
 credential(1);
 answer_is(del('alone'), 'a registry', failure(503));

@@ -9,6 +9,13 @@ defaults(sample());
 
 our ($Broken, $Wrong) = nonsense();
 
+sub all_are_refused {
+    my $before = start();
+    my %got = answers(sort keys %::Ports);
+    answer_is($got{$_}, $_, failure(503)) for sort keys %got;
+    survives($before, \%::Ports);
+}
+
 run_tests();
 
 
@@ -54,10 +61,7 @@ registries('TIME', '', 0, %$::Broken, %$::Wrong);
 --- http_config eval: main::timeouts()
 --- config eval: main::config()
 --- script
-my $before = start();
-my %got = answers(sort keys %::Ports);
-answer_is($got{$_}, $_, failure(503)) for sort keys %got;
-survives($before, \%::Ports);
+all_are_refused();
 
 
 
@@ -433,10 +437,7 @@ registries('ROLE', '', 0, %$::Broken, %$::Wrong);
 --- http_config eval: main::timeouts()
 --- config eval: main::config()
 --- script
-my $before = start();
-my %got = answers(sort keys %::Ports);
-answer_is($got{$_}, $_, failure(503)) for sort keys %got;
-survives($before, \%::Ports);
+all_are_refused();
 
 
 
@@ -490,10 +491,7 @@ locations(map { $_ => "location ~ /$_/ { cred_delete apinizer; cred_registry"
 --- http_config eval: main::timeouts()
 --- config eval: main::config()
 --- script
-my $before = start();
-my %got = answers(sort keys %::Ports);
-answer_is($got{$_}, $_, failure(503)) for sort keys %got;
-survives($before, \%::Ports);
+all_are_refused();
 
 
 
@@ -524,7 +522,4 @@ locations(map { $_ => "location ~ /$_/ { cred_delete apinizer; cred_registry"
 --- http_config eval: main::timeouts()
 --- config eval: main::config()
 --- script
-my $before = start();
-my %got = answers(sort keys %::Ports);
-answer_is($got{$_}, $_, failure(503)) for sort keys %got;
-survives($before, \%::Ports);
+all_are_refused();

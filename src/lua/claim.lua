@@ -18,6 +18,7 @@ local URL_LENGTH = 4096
 local OPERATIONS, KEPT = 200, 604800000
 
 local call = redis.call
+
 -- while its slot moves, what is not here may be where it moves to: nothing is
 -- done then, since such a key cannot be asked for
 call('EXISTS', P .. ':none')
