@@ -16,7 +16,7 @@ PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
 SCRIPTS   = $(wildcard src/lua/*.lua)
 NODE      = build/bench/node/node_modules/.package-lock.json
-PROVE     = prove -j$(JOBS) -It/lib -Ibuild/perl5
+PROVE     = prove -j$$((2 * $(JOBS))) -It/lib -Ibuild/perl5
 
 ASAN      = -fsanitize=address,undefined -fno-omit-frame-pointer
 ASAN_WITH = --with-debug --with-compat --with-threads --with-http_v2_module \

@@ -127,7 +127,7 @@ sub narrow {
 
                 next if -e $closed && !$back{$sock};
 
-                sysread $sock, my $bytes, 65536 or exit;
+                sysread $sock, my $bytes, 65536 or return;
                 syswrite $to{$sock}, $bytes;
             }
         }
