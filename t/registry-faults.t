@@ -182,13 +182,19 @@ answer_is(del('api-user'), 'answered', everywhere());
 
 === TEST 5: refusals of a real Redis
 --- script
-credential([1 .. 5]);
+credential([1 .. 6]);
 my $before = everything();
+
+# a replica without its master answers some commands, or says MASTERDOWN
+
+my @stale = qw(CONFIG SET replica-serve-stale-data);
 
 my @states = (
     # what it is, how it begins, how it ends
     ['OOM', [qw(CONFIG SET maxmemory 1)], [qw(CONFIG SET maxmemory 0)]],
     ['READONLY', [qw(REPLICAOF 127.0.0.1 1)], [qw(REPLICAOF NO ONE)]],
+    ['MASTERDOWN', [qw(REPLICAOF 127.0.0.1 1)], [qw(REPLICAOF NO ONE)],
+     [@stale, 'no'], [@stale, 'yes']],
     ['NOREPLICAS', [qw(CONFIG SET min-replicas-to-write 1)],
      [qw(CONFIG SET min-replicas-to-write 0)]],
     ['NOPERM', [qw(ACL SETUSER default -evalsha -eval)],
@@ -200,12 +206,14 @@ my @states = (
 my $n = 0;
 
 for (@states) {
-    my ($what, $begin, $end) = @$_;
+    my ($what, $begin, $end, $before_it, $after_it) = @$_;
 
     # what is a replica is asked for its role, again and again
 
-    my $reason = $what eq 'READONLY' ? qr/is down: it is a replica/
-                                     : qr/refused a command: .*$what/;
+    my $reason = $begin->[0] eq 'REPLICAOF' ? qr/is down: it is a replica/
+                                            : qr/refused a command: .*$what/;
+
+    redis('registry', @$before_it) if $before_it;
 
     my $lines = () = error_log_text() =~ /$reason/g;
     is(redis('registry', @$begin), 'OK', "@$begin");
@@ -213,6 +221,7 @@ for (@states) {
     my $after = () = error_log_text() =~ /$reason/g;
     cmp_ok($after, '>', $lines, 'the reason is in the log');
     is(redis('registry', @$end), 'OK', "@$end");
+    redis('registry', @$after_it) if $after_it;
     unchanged($before);
     recovers(++$n);
     ok(settled(), 'to its end');
@@ -482,8 +491,9 @@ like(error_log_text(), qr/$_/, "logged: $_")
     for 'invalid reply: Protocol error, got "\\\\x16"', 'too long reply',
         'too many elements in a reply', 'nested',
         'closed the connection', 'did not reply in time', 'reply without a',
-        'unexpected reply to delete.lua', map { "refused a command: $_" }
-        qw(LOADING BUSY MASTERDOWN CLUSTERDOWN MOVED ASK OOM WRONGTYPE);
+        'unexpected reply to delete.lua', 'another redis is to be asked: MASTER',
+        map { "refused a command: $_" }
+        qw(LOADING BUSY CLUSTERDOWN MOVED ASK OOM WRONGTYPE);
 unlike(error_log_text(), qr/[\0\x01\e]/, 'no control characters in the log');
 my $text = slurp("/proc/$worker/status");
 my ($rss) = $text =~ /VmRSS:\s+(\d+)/;
@@ -766,7 +776,8 @@ for my $name (sort keys %ports) {
 my $denied = '-DENIED ' . 'x' x 350 . " and this is the remedy\r\n";
 
 $ENV{TEST_NGINX_DENIES} = fake(replies => { TIME => $denied });
-$ENV{TEST_NGINX_MUTE} = fake(replies => { TIME => undef, AUTH => undef });
+$ENV{TEST_NGINX_MUTE} = fake(replies => { map { $_ => undef }
+                                             qw(AUTH ROLE TIME) });
 --- config
 location ~ /denied   { cred_delete apinizer;
                        cred_connect_timeout 20s;
@@ -776,11 +787,15 @@ location ~ /hands    { cred_delete apinizer;
                        cred_registry redis://127.0.0.1:$TEST_NGINX_MUTE; }
 location ~ /password { cred_delete apinizer;
                        cred_registry redis://:secret@127.0.0.1:$TEST_NGINX_MUTE; }
+location ~ /let_in   { cred_delete apinizer;
+                       cred_registry redis://:secret@127.0.0.1:$TEST_NGINX_DENIES; }
 --- script
 answer_is(del($_), $_, failure(503)) for qw(denied hands password);
 my ($denies, $mute) = @ENV{qw(TEST_NGINX_DENIES TEST_NGINX_MUTE)};
 ok(logged(qr/refused TIME: DENIED x+ and this is the remedy while shaking hands/),
    'to its end');
+answer_is(del('let_in'), 'let in', failure(503));
+is(logged(qr/DENIED .* while authenticating/), 0, 'not while authenticating');
 ok(logged(qr/timed out while $_, registry, redis: "127.0.0.1:$mute/), $_)
     for 'shaking hands', 'authenticating';
 is(logged(qr/secret/), 0, 'no password');

@@ -249,6 +249,11 @@ ngx_cred_redis_handshake_step(ngx_cred_redis_t *redis, ngx_uint_t step,
     switch (step) {
 
     case NGX_CRED_REDIS_AUTH:
+
+        if (!redis->asking) {
+            redis->log.action = "shaking hands";
+        }
+
         ngx_cred_redis_auth_accepted(redis);
         return NGX_OK;
 

@@ -233,6 +233,12 @@ ngx_cred_redis_misplaced(ngx_cred_redis_t *redis,
         return ngx_cred_redis_moved(redis, error) == NGX_OK;
     }
 
+    /* a replica that has lost its master, and may not serve stale data */
+
+    if (error->len > 11 && ngx_strncmp(error->data, "MASTERDOWN ", 11) == 0) {
+        return 1;
+    }
+
     /* before version 7 a script's error has another one's words around it */
 
     return ngx_strlcasestrn(error->data, error->data + error->len,
