@@ -175,10 +175,11 @@ is("@late", '', 'and in time');
 
 === TEST 5: keys of the wrong type: nobody can tell, and nothing else is concerned
 --- http_config
-cred_registry      $TEST_NGINX_REGISTRY;
-cred_environment   $TEST_NGINX_PRODUCTION;
-cred_access_lease  1h;
-cred_access_valid  0 missing=0;
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_environment      $TEST_NGINX_PRODUCTION;
+cred_access_lease     1h;
+cred_access_valid     0 missing=0;
+cred_command_timeout  60s;
 --- script
 key('other');
 my %sections = gateway();
