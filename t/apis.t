@@ -171,11 +171,14 @@ sub receipt {
 
 defaults(http_config => backend(), config => <<'END');
 location / {
-    cred_registry     $TEST_NGINX_REGISTRY;
-    cred_delete       apinizer iam deepset thousandeyes alloy;
-    cred_retry_delay  50ms 200ms;
-    proxy_pass        http://127.0.0.1:$TEST_NGINX_PORT;
-    proxy_set_header  Host backend;
+    cred_registry         $TEST_NGINX_REGISTRY;
+    cred_delete           apinizer iam deepset thousandeyes alloy;
+    cred_retry_delay      50ms 200ms;
+    cred_connect_timeout  60s;
+    cred_command_timeout  60s;
+    cred_cascade_timeout  60s;
+    proxy_pass            http://127.0.0.1:$TEST_NGINX_PORT;
+    proxy_set_header      Host backend;
 }
 END
 

@@ -97,8 +97,8 @@ static ngx_int_t
 ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
     time_t now)
 {
+    off_t                n[3];
     u_char              *p, *last, *end;
-    ngx_int_t            n[3];
     ngx_uint_t           i;
     ngx_cred_outcome_t  *outcome;
 
@@ -126,7 +126,7 @@ ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
             end = last;
         }
 
-        n[i] = ngx_atoi(p, end - p);
+        n[i] = ngx_atoof(p, end - p);
 
         if (n[i] == NGX_ERROR) {
             return NGX_ERROR;
@@ -139,10 +139,10 @@ ngx_cred_delete_rate(ngx_cred_delete_t *del, ngx_cred_redis_reply_t *reply,
 
     outcome = &del->outcome;
 
-    outcome->rate_limit = n[0];
-    outcome->rate_remaining = n[1];
-    outcome->rate_reset = n[2];
-    outcome->retry_after = n[2] - ngx_max(now, 0);
+    outcome->rate_limit = ngx_min(n[0], NGX_MAX_INT_T_VALUE);
+    outcome->rate_remaining = ngx_min(n[1], NGX_MAX_INT_T_VALUE);
+    outcome->rate_reset = ngx_min(n[2], NGX_MAX_TIME_T_VALUE);
+    outcome->retry_after = outcome->rate_reset - ngx_max(now, 0);
 
     return NGX_OK;
 }

@@ -403,7 +403,7 @@ static ngx_int_t
 ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
     ngx_cred_redis_reply_t *reply)
 {
-    ngx_int_t                sec, usec;
+    off_t                    sec, usec;
     ngx_cred_redis_reply_t  *s, *us;
 
     if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts != 2) {
@@ -417,8 +417,8 @@ ngx_cred_redis_handshake_time(ngx_cred_redis_t *redis,
         return NGX_ERROR;
     }
 
-    sec = ngx_atoi(s->str.data, s->str.len);
-    usec = ngx_atoi(us->str.data, us->str.len);
+    sec = ngx_atoof(s->str.data, s->str.len);
+    usec = ngx_atoof(us->str.data, us->str.len);
 
     if (sec == NGX_ERROR || usec == NGX_ERROR) {
         return NGX_ERROR;
