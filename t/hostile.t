@@ -417,13 +417,13 @@ for (1 .. 3) {
         my $is = $got{$name};
         answer_is($is, $name, $is->{status} == 200 && $name =~ /^time/
                               ? deleted() : failure(503));
-        unlike($is->{text}, qr/aaaa/, 'its own operation');
+        unlike($is->{text}, qr/a{32}/, 'its own operation');
     }
 
     for my $name (sort keys %::Once) {
         my $got = answered($name);
         answer_is($got, $name, deleted());
-        unlike($got->{text}, qr/aaaa/, 'its own operation');
+        unlike($got->{text}, qr/a{32}/, 'its own operation');
     }
 }
 
