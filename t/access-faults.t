@@ -118,6 +118,7 @@ redis_start('production');
 fill();
 is_back();
 ok(leased(), 'there is a lease');
+ok(reached(), 'deletes reach it, too');
 answer_is(del('api-user'), 'deleted', everywhere());
 is(gate('KEY')->{status}, 401, 'refused');
 

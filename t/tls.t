@@ -83,17 +83,7 @@ sub is_down {
                 : is($reason, $wanted, "$name: why");
 }
 
-# deletes another credential each time
-
-my $n = 0;
-
 our $hangs;
-
-sub one_more {
-    my $username = 'n' . ++$n;
-    credential($username);
-    return del($username);
-}
 
 # Leads to this port, by a narrow way that is closed while there is a file of
 # that name; returns a port
@@ -551,10 +541,7 @@ for (['trusted.crt', 'foreign.crt'], ['mine.crt', 'stranger.crt'],
 redis_secure($_, 'moved', trusts => 'foreign', clients => 'yes')
     for @main::standard;
 ok(nginx_reload(), 'reloaded');
-ok(wait_for(sub {
-    my $got = one_more();
-    return $got->{status} == 200 && !$got->{headers}{'cred-pending'};
-}), 'those of the other CA');
+ok(reached(), 'those of the other CA');
 
 
 

@@ -16,7 +16,7 @@ use Test::More ();
 our @EXPORT = qw(
     sample credential del del_raw path answer_is operation deleted
     everywhere pending failure contents
-    settled audit
+    settled audit one_more reached
 );
 
 our %Reasons = (
@@ -111,6 +111,28 @@ sub del_raw {
     return join "\r\n", 'DELETE ' . path($username) . ' HTTP/1.1',
                 'Host: localhost', 'Authorization: Bearer TOKEN', @headers,
                 '', '';
+}
+
+
+# one that is made for it
+
+my $made;
+
+sub one_more {
+    my $username = 'n' . ++$made;
+    credential($username);
+    return del($username);
+}
+
+
+# Waits until deletes are done at once: connections to an environment that was
+# down back off, each for itself
+
+sub reached {
+    return wait_for(sub {
+        my $got = one_more();
+        return $got->{status} == 200 && !$got->{headers}{'cred-pending'};
+    });
 }
 
 
