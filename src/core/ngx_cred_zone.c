@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <openssl/rand.h>
 #include <ngx_cred_clock.h>
+#include <ngx_cred_lock.h>
 #include <ngx_cred_zone.h>
 #include <ngx_cred_zone_memory.h>
 
@@ -330,7 +331,7 @@ ngx_int_t
 ngx_cred_zone_applied(ngx_cred_zone_environment_t *environment, u_char *id,
     size_t *len)
 {
-    switch (ngx_cred_zone_lock(&environment->lock)) {
+    switch (ngx_cred_lock(&environment->lock)) {
 
     case NGX_BUSY:
         return NGX_BUSY;
@@ -349,7 +350,7 @@ ngx_cred_zone_applied(ngx_cred_zone_environment_t *environment, u_char *id,
     *len = environment->applied_len;
     ngx_memcpy(id, environment->applied, *len);
 
-    ngx_cred_zone_unlock(&environment->lock);
+    ngx_cred_unlock(&environment->lock);
 
     return NGX_OK;
 }
@@ -359,14 +360,14 @@ ngx_int_t
 ngx_cred_zone_set_applied(ngx_cred_zone_environment_t *environment, u_char *id,
     size_t len)
 {
-    if (ngx_cred_zone_lock(&environment->lock) == NGX_BUSY) {
+    if (ngx_cred_lock(&environment->lock) == NGX_BUSY) {
         return NGX_BUSY;
     }
 
     environment->applied_len = len;
     ngx_memcpy(environment->applied, id, len);
 
-    ngx_cred_zone_unlock(&environment->lock);
+    ngx_cred_unlock(&environment->lock);
 
     return NGX_OK;
 }

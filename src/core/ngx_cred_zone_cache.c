@@ -10,7 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <signal.h>
+#include <ngx_cred_lock.h>
 #include <ngx_cred_zone_memory.h>
 
 
@@ -19,7 +19,6 @@
 #define NGX_CRED_ZONE_RESERVE   16    /* pages for environments to come */
 #define NGX_CRED_ZONE_SLOT      152   /* bytes: 26 of a page */
 #define NGX_CRED_ZONE_RECENT    128   /* as exact as "least recently" is, ms */
-#define NGX_CRED_ZONE_SPINS     64    /* before a lock is another's */
 
 /* what an entry's node does not have of it */
 
@@ -89,49 +88,6 @@ static ngx_cred_zone_more_t *ngx_cred_zone_first(ngx_cred_zone_entry_t *entry);
 
 
 ngx_int_t
-ngx_cred_zone_lock(ngx_atomic_t *lock)
-{
-    ngx_uint_t         i;
-    ngx_atomic_uint_t  holder;
-
-    for (i = 0; i < NGX_CRED_ZONE_SPINS; i++) {
-
-        if (*lock == 0 && ngx_atomic_cmp_set(lock, 0, ngx_pid)) {
-            return NGX_OK;
-        }
-
-        if (i == NGX_CRED_ZONE_SPINS / 2) {
-            ngx_sched_yield();
-
-        } else {
-            ngx_cpu_pause();
-        }
-    }
-
-    holder = *lock;
-
-    /* this worker holds none: somebody before it has had its pid */
-
-    if (holder
-        && ((ngx_pid_t) holder == ngx_pid
-            || (kill((ngx_pid_t) holder, 0) == -1 && ngx_errno == NGX_ESRCH))
-        && ngx_atomic_cmp_set(lock, holder, ngx_pid))
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_BUSY;
-}
-
-
-void
-ngx_cred_zone_unlock(ngx_atomic_t *lock)
-{
-    (void) ngx_atomic_cmp_set(lock, ngx_pid, 0);
-}
-
-
-ngx_int_t
 ngx_cred_zone_cache_init(ngx_cred_zone_t *zone)
 {
     size_t      pages;
@@ -181,7 +137,7 @@ ngx_cred_zone_shard_lock(ngx_cred_zone_shard_t *shard)
 {
     ngx_int_t  rc;
 
-    rc = ngx_cred_zone_lock(&shard->lock);
+    rc = ngx_cred_lock(&shard->lock);
 
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
@@ -352,7 +308,7 @@ ngx_cred_zone_get(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
     entry = ngx_cred_zone_find(shard, key);
 
     if (entry == NULL) {
-        ngx_cred_zone_unlock(&shard->lock);
+        ngx_cred_unlock(&shard->lock);
         return NGX_DECLINED;
     }
 
@@ -372,7 +328,7 @@ ngx_cred_zone_get(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
 
     ngx_cred_zone_read(entry, record);
 
-    ngx_cred_zone_unlock(&shard->lock);
+    ngx_cred_unlock(&shard->lock);
 
     return NGX_OK;
 }
@@ -400,7 +356,7 @@ ngx_cred_zone_put(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
         if (record->state == NGX_CRED_ZONE_LOOKING
             && entry->state == NGX_CRED_ZONE_KNOWN)
         {
-            ngx_cred_zone_unlock(&shard->lock);
+            ngx_cred_unlock(&shard->lock);
             return;
         }
 
@@ -425,7 +381,7 @@ ngx_cred_zone_put(ngx_cred_zone_t *zone, ngx_cred_zone_key_t *key,
         }
     }
 
-    ngx_cred_zone_unlock(&shard->lock);
+    ngx_cred_unlock(&shard->lock);
 }
 
 

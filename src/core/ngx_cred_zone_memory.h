@@ -75,13 +75,6 @@ struct ngx_cred_zone_s {
 };
 
 
-/*
- * NGX_OK: it is this worker's; NGX_DECLINED: it is, and its last holder has
- * died over it; NGX_BUSY: it is another's.
- */
-ngx_int_t ngx_cred_zone_lock(ngx_atomic_t *lock);
-void ngx_cred_zone_unlock(ngx_atomic_t *lock);
-
 /* makes the cache, which takes more memory as it grows; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_cred_zone_cache_init(ngx_cred_zone_t *zone);
 
