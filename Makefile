@@ -14,7 +14,7 @@ VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t acc
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
-SCRIPTS   = $(wildcard src/lua/*.lua)
+SCRIPTS   = $(wildcard src/lua/*.lua) src/http/status.html
 NODE      = build/bench/node/node_modules/.package-lock.json
 PROVE     = prove -j$$((2 * $(JOBS))) -It/lib -Ibuild/perl5
 
