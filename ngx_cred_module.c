@@ -201,6 +201,20 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cred_status_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_cred_status_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cred_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_cred_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("cred_alloy_version"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_cred_alloy_version,
@@ -382,6 +396,10 @@ ngx_http_cred_init(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
 
+    if (ngx_http_cred_status_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (!cmcf->intercepted) {
         return NGX_OK;
     }
@@ -408,15 +426,18 @@ ngx_http_cred_init_process(ngx_cycle_t *cycle)
     ngx_cred_registry_t       **registries;
     ngx_http_cred_main_conf_t  *cmcf;
 
-    if ((ngx_process != NGX_PROCESS_WORKER || ngx_worker != 0)
-        && ngx_process != NGX_PROCESS_SINGLE)
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
         return NGX_OK;
     }
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cred_module);
 
-    if (cmcf == NULL) {
+    ngx_cred_status_use(cmcf ? cmcf->status : NULL);
+
+    if (cmcf == NULL
+        || (ngx_process == NGX_PROCESS_WORKER && ngx_worker != 0))
+    {
         return NGX_OK;
     }
 

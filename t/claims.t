@@ -6,6 +6,27 @@ use CredTest;
 defaults(http_config => 'cred_registry $TEST_NGINX_REGISTRY;',
          config => 'cred_delete off;');
 
+# What claim.lua returns, how long entries of what is not registered are kept
+# (ms) and how environments are to be treated: hashes in their order
+
+sub claims {
+    my ($keep, @treat) = @_;
+    my @claims;
+
+    my $sock = redis_connect('staging');
+    print $sock resp('EVAL', slurp('src/lua/claim.lua'), 1, '{cred}:audit',
+                     '{cred}', 60000, 256, $keep, @treat);
+    my (undef, @rest) = @{ reply($sock) };
+
+    while (my ($name, $url, $pairs) = splice @rest, 0, 3) {
+        push @claims, { name => $name, url => $url,
+                        members => [@$pairs[grep { $_ % 2 == 0 } 0 .. $#$pairs]],
+                        since => [@$pairs[grep { $_ % 2 } 0 .. $#$pairs]] };
+    }
+
+    return @claims;
+}
+
 run_tests();
 
 __DATA__
@@ -96,14 +117,8 @@ my $script = slurp('src/lua/claim.lua');
 # keeps entries for so many milliseconds
 
 my $claim = sub {
-    my ($keep, @treat) = @_;
-    my $sock = redis_connect('staging');
-    print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 60000, 256,
-                     $keep, @treat);
-    my $reply = reply($sock);
-    return join ', ', map {
-        "$reply->[3 * $_] $reply->[3 * $_ + 1] [@{ $reply->[3 * $_ + 2] }]"
-    } 0 .. @$reply / 3 - 1;
+    return join ', ', map { "$_->{name} $_->{url} [@{ $_->{members} }]" }
+                      claims(@_);
 };
 
 my $member = 'apinizer:p:c:0:' . '0' x 32;
@@ -143,15 +158,8 @@ is(redis('staging', 'EXISTS', '{cred}:unregistered', '{cred}:pending'), 0,
 
 === TEST 5: all that are registered are returned, whatever is pending
 --- script
-my $script = slurp('src/lua/claim.lua');
-my $sock = redis_connect('staging');
-
 my $claim = sub {
-    print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 60000, 256, 0,
-                     @_);
-    my $reply = reply($sock);
-    return { map { $reply->[3 * $_] => [ @$reply[3 * $_ + 1, 3 * $_ + 2] ] }
-             0 .. @$reply / 3 - 1 };
+    return { map { $_->{name} => [@$_{qw(url members)}] } claims(0, @_) };
 };
 
 redis('staging', 'HSET', '{cred}:environments', 'a:%', 'unix:/a', 'b', '', 'c',
@@ -238,3 +246,36 @@ while (redis('staging', 'ZCARD', '{cred}:operations') > 2 && @left < 10) {
     push @left, redis('staging', 'ZCARD', '{cred}:operations');
 }
 is("@left", '302 102 2', '200 of them');
+
+
+
+=== TEST 7: since when entries are pending
+--- script
+my $since = sub { redis('staging', 'ZRANGE', '{cred}:since:here%3A', 0, -1, 'WITHSCORES') };
+my $member = sub { 'apinizer:p:c:0:' . $_[0] x 32 };
+redis('staging', 'HSET', '{cred}:environments', 'here:', 'unix:/x');
+redis('staging', 'SADD', '{cred}:pending', 'here:');
+redis('staging', 'ZADD', '{cred}:pending:here%3A', 1, $member->('a'), 2, $member->('b'),
+      3, $member->('c'));
+redis('staging', 'ZADD', '{cred}:operations', 1111, 'a' x 32, 2222, 'b' x 32);
+redis('staging', 'ZADD', '{cred}:since:here%3A', 333, $member->('b'));
+
+my ($claim) = claims(0);
+is_deeply([@{ $claim->{since} }[0, 1]], [1111, 333],
+          'since the delete, unless it is known better');
+cmp_ok(abs($claim->{since}[2] - time * 1000), '<', 60000, 'or since now');
+is($since->(), join(' ', $member->('b'), 333, $member->('a'), 1111, $member->('c'),
+                    $claim->{since}[2]), 'which is noted');
+
+redis('staging', 'DEL', '{cred}:pending:here%3A');
+claims(0);
+is($since->(), '', 'until nothing is pending there');
+
+# it is for people: whatever is in its place changes nothing
+
+redis('staging', 'SADD', '{cred}:pending', 'here:');
+redis('staging', 'ZADD', '{cred}:pending:here%3A', 1, $member->('a'));
+redis('staging', 'SET', '{cred}:since:here%3A', 'x');
+($claim) = claims(0);
+is("@{ $claim->{members} }", $member->('a'), 'claimed all the same');
+is($claim->{since}[0], 1111, 'since the delete');

@@ -12,6 +12,10 @@
 #include <ngx_cred_api.h>
 
 
+/* a time of day in seconds, with milliseconds, has 13 digits */
+#define NGX_CRED_API_JSON  (JSON_COMPACT|JSON_REAL_PRECISION(13))
+
+
 static size_t ngx_cred_api_utf8_char(u_char *p, u_char *last,
     ngx_uint_t *bad);
 
@@ -22,6 +26,17 @@ ngx_cred_api_t  *ngx_cred_apis[] = {
 #undef NGX_CRED_API
     NULL
 };
+
+
+ngx_uint_t
+ngx_cred_api_number(ngx_cred_api_t *api)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; ngx_cred_apis[n] != api; n++) { /* void */ }
+
+    return n;
+}
 
 
 ngx_str_t  ngx_cred_api_challenge = ngx_string("Bearer");
@@ -383,6 +398,13 @@ ngx_cred_api_utf8_char(u_char *p, u_char *last, ngx_uint_t *bad)
 json_t *
 ngx_cred_api_string(ngx_cred_view_t *view, ngx_str_t *s)
 {
+    return ngx_cred_api_text(view->pool, s);
+}
+
+
+json_t *
+ngx_cred_api_text(ngx_pool_t *pool, ngx_str_t *s)
+{
     json_t     *json;
     ngx_str_t   utf8;
 
@@ -392,7 +414,7 @@ ngx_cred_api_string(ngx_cred_view_t *view, ngx_str_t *s)
         return json;
     }
 
-    if (ngx_cred_api_utf8(view->pool, s, &utf8) != NGX_OK) {
+    if (ngx_cred_api_utf8(pool, s, &utf8) != NGX_OK) {
         return NULL;
     }
 
@@ -448,7 +470,7 @@ ngx_cred_api_json(ngx_pool_t *pool, json_t *json, ngx_str_t *out)
         return NGX_ERROR;
     }
 
-    size = json_dumpb(json, NULL, 0, JSON_COMPACT);
+    size = json_dumpb(json, NULL, 0, NGX_CRED_API_JSON);
 
     if (size == 0) {
         goto failed;
@@ -459,7 +481,7 @@ ngx_cred_api_json(ngx_pool_t *pool, json_t *json, ngx_str_t *out)
         goto failed;
     }
 
-    out->len = json_dumpb(json, (char *) out->data, size, JSON_COMPACT);
+    out->len = json_dumpb(json, (char *) out->data, size, NGX_CRED_API_JSON);
 
     if (out->len != size) {
         goto failed;

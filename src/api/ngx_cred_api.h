@@ -137,6 +137,9 @@ typedef struct {
 
 extern ngx_cred_api_t  *ngx_cred_apis[];    /* ends with NULL */
 
+/* the place of an API in it */
+ngx_uint_t ngx_cred_api_number(ngx_cred_api_t *api);
+
 
 /* values of headers that several answers add: "Bearer" and "1" */
 
@@ -216,6 +219,7 @@ ngx_int_t ngx_cred_api_utf8(ngx_pool_t *pool, ngx_str_t *src, ngx_str_t *dst);
 
 /* a jansson string of bytes that may be no UTF-8; NULL without memory */
 json_t *ngx_cred_api_string(ngx_cred_view_t *view, ngx_str_t *s);
+json_t *ngx_cred_api_text(ngx_pool_t *pool, ngx_str_t *s);
 
 /*
  * Writes "s" as a JSON string, quotes included, to "dst", which has room for

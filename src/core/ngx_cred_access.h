@@ -121,6 +121,9 @@ ngx_cred_zone_t *ngx_cred_zone_create(ngx_slab_pool_t *shpool, ngx_str_t *name,
 ngx_cred_zone_environment_t *ngx_cred_zone_environment(ngx_cred_zone_t *zone,
     ngx_str_t *name, ngx_msec_t lease, ngx_str_t *host, ngx_log_t *log);
 
+/* how large the zone is, and how much of it is in use, in bytes */
+void ngx_cred_zone_memory(ngx_cred_zone_t *zone, size_t *size, size_t *used);
+
 /*
  * Finishes a gateway whose settings are filled in; "pool" is the
  * configuration's.  NGX_OK or NGX_ERROR.

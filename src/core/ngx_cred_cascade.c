@@ -10,6 +10,7 @@
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_delete.h>
+#include <ngx_cred_status.h>
 
 
 static void ngx_cred_cascade_timer_handler(ngx_event_t *ev);
@@ -107,6 +108,8 @@ void
 ngx_cred_cascade_complete(ngx_cred_delete_t *del)
 {
     del->answered = 1;
+
+    ngx_cred_status_deleted(del->api_number, del->outcome.result);
 
     if (del->handler) {
 

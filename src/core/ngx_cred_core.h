@@ -20,6 +20,8 @@
 #include <ngx_cred_redis.h>
 
 
+#define NGX_CRED_VERSION             "0.2.0"
+
 #define NGX_CRED_OPERATION_LEN       32
 #define NGX_CRED_HASH_LEN            32   /* SHA-256 */
 #define NGX_CRED_HASH_HEX_LEN        64
@@ -27,6 +29,8 @@
                                              before they are stored */
 #define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
 #define NGX_CRED_LEASE_MAX           3600000  /* of a gateway, milliseconds */
+
+#define NGX_CRED_REGISTRY_UNNUMBERED  ((ngx_uint_t) -1)
 
 
 /* how a delete ended; ngx_cred_result_name() has the words of $cred_result */
@@ -68,6 +72,7 @@ typedef enum {
     NGX_CRED_REFUSED,           /* answered with an error */
     NGX_CRED_GATEWAYS,          /* it is gone there, and a gateway may still
                                    have it */
+    NGX_CRED_NREASONS
 } ngx_cred_reason_e;
 
 
@@ -99,6 +104,7 @@ typedef enum {
 
 typedef struct {
     ngx_str_t                   api;
+    ngx_uint_t                  api_number; /* in ngx_cred_apis */
     ngx_cred_rules_t           *rules;
     ngx_str_t                   token;      /* as shown by the caller */
     ngx_str_t                   subject;    /* whose token it must be, or
@@ -174,6 +180,7 @@ typedef void (*ngx_cred_delete_handler_pt)(void *data,
 
 struct ngx_cred_registry_s {
     ngx_str_t                   url;
+    ngx_str_t                   name;       /* for people: no password */
     ngx_str_t                   prefix;
     ngx_cred_redis_conf_t       redis;
     ngx_cred_redis_conf_t       environments;
@@ -187,6 +194,9 @@ struct ngx_cred_registry_s {
     unsigned                    deserted:1; /* of this worker: the last delete
                                                concerned no environment */
     ngx_cred_fence_t           *fence;      /* NULL: there is no wait */
+
+    ngx_uint_t                  number;     /* its place in the status, or
+                                               NGX_CRED_REGISTRY_UNNUMBERED */
 
     /* what commands have in common, written once */
 
@@ -214,6 +224,9 @@ ngx_int_t ngx_cred_hash_hex(ngx_str_t *s, u_char *hex);
 
 /* the word of $cred_result and of the audit stream; a constant */
 ngx_str_t *ngx_cred_result_name(ngx_cred_result_e result);
+
+/* the word of a receipt; a constant */
+ngx_str_t *ngx_cred_state_name(ngx_cred_state_e state);
 
 /*
  * Starts the delete of a credential.  Returns NGX_AGAIN when "handler" will be

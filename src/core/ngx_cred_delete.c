@@ -80,6 +80,7 @@ ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
 
     del->pool = pool;
     del->registry = registry;
+    del->api_number = params->api_number;
     del->handler = handler;
     del->data = data;
     del->start = ngx_current_msec;

@@ -35,6 +35,7 @@ struct ngx_cred_delete_s {
 
     ngx_pool_t                  *pool;
     ngx_cred_registry_t         *registry;
+    ngx_uint_t                   api_number;
     ngx_cred_delete_handler_pt   handler;
     void                        *data;
 

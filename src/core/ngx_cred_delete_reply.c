@@ -241,6 +241,7 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         }
 
         u->registry = del->registry;
+        u->accepted = del->start;
         u->pool = del->pool;
         u->member = member;
         u->handler = ngx_cred_cascade_undeployed;

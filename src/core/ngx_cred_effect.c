@@ -18,6 +18,7 @@
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_clock.h>
+#include <ngx_cred_status.h>
 #include <ngx_cred_undeployment.h>
 
 
@@ -276,6 +277,9 @@ ngx_cred_effect_note(ngx_cred_effect_t *effect)
     effect->note.data = effect;
 
     u = effect->undeployment;
+
+    ngx_cred_status_attempted(u->registry, &u->environment, NGX_CRED_PENDING,
+                              NGX_CRED_GATEWAYS, 0, 0);
 
     ngx_cred_effect_word(u, &word);
 

@@ -10,6 +10,7 @@
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_fence.h>
+#include <ngx_cred_status.h>
 #include <ngx_cred_undeployment.h>
 #include <ngx_cred_scripts.h>
 
@@ -119,7 +120,13 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     registry->environments.prefix = registry->prefix;
     registry->environments.greet = ngx_cred_environment_greet;
     registry->environments.abandon = ngx_cred_environment_abandon;
+    registry->environments.changed = ngx_cred_status_environment_changed;
     registry->environments.data = registry;
+
+    registry->redis.changed = ngx_cred_status_registry_changed;
+    registry->redis.data = registry;
+
+    registry->number = NGX_CRED_REGISTRY_UNNUMBERED;
 
     if (ngx_cred_registry_identity(registry, &registry->redis, "registry", pool)
         != NGX_OK

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_status.h>
 #include <ngx_cred_undeployment.h>
 
 
@@ -89,8 +90,12 @@ static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
 static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply);
-static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
-    ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members);
+static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
+    ngx_cred_redis_reply_t **elts);
+static void ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *now,
+    ngx_cred_redis_reply_t **elts);
+static ngx_msec_t ngx_cred_retry_accepted(ngx_str_t *now, ngx_str_t *since);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
     ngx_cred_retry_t *retry, ngx_str_t *name);
 static ngx_str_t *ngx_cred_retry_name(
@@ -140,6 +145,8 @@ ngx_cred_retry_start(ngx_cred_registry_t *registry, ngx_cycle_t *cycle)
     ngx_rbtree_init(&retry->rbtree, &retry->sentinel,
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&retry->environments);
+
+    ngx_cred_status_watch(registry, NULL, 1);
 
     ngx_cred_retry_schedule(retry, 1);
 
@@ -305,7 +312,6 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_msec_t                     delay;
     ngx_queue_t                   *q, *next;
     ngx_cred_retry_t              *retry;
-    ngx_cred_redis_reply_t       **elts;
     ngx_cred_retry_environment_t  *environment;
 
     retry = command->data;
@@ -330,10 +336,8 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         environment->seen = 0;
     }
 
-    for (i = 0; i < reply->nelts; i += 3) {
-        elts = &reply->elts[i];
-
-        ngx_cred_retry_claimed(retry, &elts[0]->str, elts[1], elts[2]);
+    for (i = NGX_CRED_CLAIM_WHOLE; i < reply->nelts; i += NGX_CRED_CLAIM_OWN) {
+        ngx_cred_retry_claimed(retry, &reply->elts[0]->str, &reply->elts[i]);
     }
 
     /* environments that are not registered, with nothing pending any more */
@@ -375,13 +379,15 @@ ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply)
     ngx_uint_t                i, n;
     ngx_cred_redis_reply_t  **elts, *members;
 
-    if (reply->type != NGX_CRED_REDIS_ARRAY || reply->nelts % 3
-        || reply->nelts / 3 > NGX_CRED_RETRY_CLAIMED)
+    if (reply->type != NGX_CRED_REDIS_ARRAY
+        || reply->nelts % NGX_CRED_CLAIM_OWN != NGX_CRED_CLAIM_WHOLE
+        || reply->nelts / NGX_CRED_CLAIM_OWN > NGX_CRED_RETRY_CLAIMED
+        || reply->elts[0]->type != NGX_CRED_REDIS_STRING)
     {
         return 0;
     }
 
-    for (i = 0; i < reply->nelts; i += 3) {
+    for (i = NGX_CRED_CLAIM_WHOLE; i < reply->nelts; i += NGX_CRED_CLAIM_OWN) {
         elts = &reply->elts[i];
         members = elts[2];
 
@@ -389,7 +395,8 @@ ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply)
             || (elts[1]->type != NGX_CRED_REDIS_STRING
                 && elts[1]->type != NGX_CRED_REDIS_NIL)
             || members->type != NGX_CRED_REDIS_ARRAY
-            || members->nelts > NGX_CRED_RETRY_CLAIM)
+            || members->nelts % NGX_CRED_CLAIM_MEMBER
+            || members->nelts / NGX_CRED_CLAIM_MEMBER > NGX_CRED_RETRY_CLAIM)
         {
             return 0;
         }
@@ -407,14 +414,17 @@ ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply)
 
 
 static void
-ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
-    ngx_cred_redis_reply_t *url, ngx_cred_redis_reply_t *members)
+ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
+    ngx_cred_redis_reply_t **elts)
 {
-    ngx_pool_t                    *pool;
-    ngx_uint_t                     i;
-    ngx_cred_retry_claim_t        *claim;
-    ngx_cred_undeployment_t       *u;
+    ngx_str_t                     *name;
+    ngx_uint_t                     n;
+    ngx_cred_redis_reply_t        *url;
     ngx_cred_retry_environment_t  *environment;
+
+    name = &elts[0]->str;
+    url = elts[1];
+    n = elts[2]->nelts / NGX_CRED_CLAIM_MEMBER;
 
     environment = ngx_cred_retry_environment(retry, name);
     if (environment == NULL) {
@@ -433,23 +443,43 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
             retry->nwatched++;
         }
 
-        if (environment->watched || environment->down || members->nelts) {
+        if (environment->watched || environment->down || n) {
             ngx_cred_retry_probe(retry, environment, &url->str);
         }
 
     } else {
-        ngx_cred_retry_unregistered(retry, environment, members->nelts);
+        ngx_cred_retry_unregistered(retry, environment, n);
     }
 
+    ngx_cred_status_watch(retry->registry, name, environment->watched);
+
     if (environment->treat == NGX_CRED_RETRY_DRAIN
-        && members->nelts < NGX_CRED_RETRY_CLAIM)
+        && n < NGX_CRED_RETRY_CLAIM)
     {
         environment->drain = 0;
     }
 
-    if (members->nelts == 0) {
-        return;
+    if (n) {
+        ngx_cred_retry_attempt(retry, environment, now, elts);
     }
+}
+
+
+static void
+ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *now,
+    ngx_cred_redis_reply_t **elts)
+{
+    ngx_str_t                 *url;
+    ngx_pool_t                *pool;
+    ngx_uint_t                 i, n;
+    ngx_cred_redis_reply_t   **member;
+    ngx_cred_retry_claim_t    *claim;
+    ngx_cred_undeployment_t   *u;
+
+    url = &elts[1]->str;
+    member = elts[2]->elts;
+    n = elts[2]->nelts / NGX_CRED_CLAIM_MEMBER;
 
     /* what is claimed and not attempted, for lack of memory, is due again
      * after the lease */
@@ -460,7 +490,7 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     }
 
     claim = ngx_pcalloc(pool, sizeof(ngx_cred_retry_claim_t));
-    u = ngx_pcalloc(pool, members->nelts * sizeof(ngx_cred_undeployment_t));
+    u = ngx_pcalloc(pool, n * sizeof(ngx_cred_undeployment_t));
 
     if (claim == NULL || u == NULL) {
         ngx_destroy_pool(pool);
@@ -470,34 +500,52 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *name,
     claim->pool = pool;
     claim->retry = retry;
     claim->environment = environment;
-    claim->full = (members->nelts >= NGX_CRED_RETRY_CLAIM);
-    claim->left = members->nelts;
+    claim->full = (n >= NGX_CRED_RETRY_CLAIM);
+    claim->left = n;
 
-    environment->inflight += members->nelts;
+    environment->inflight += n;
 
-    for (i = 0; i < members->nelts; i++) {
+    for (i = 0; i < n; i++, member += NGX_CRED_CLAIM_MEMBER) {
         u[i].registry = retry->registry;
         u[i].pool = pool;
         u[i].environment = environment->sn.str;
+        u[i].accepted = ngx_cred_retry_accepted(now, &member[1]->str);
         u[i].wait = ngx_cred_retry_waits;
         u[i].handler = ngx_cred_retry_undeployed;
         u[i].release = ngx_cred_retry_release;
         u[i].data = claim;
 
-        u[i].member.data = ngx_pstrdup(pool, &members->elts[i]->str);
-        u[i].member.len = u[i].member.data ? members->elts[i]->str.len : 0;
+        u[i].member.data = ngx_pstrdup(pool, &member[0]->str);
+        u[i].member.len = u[i].member.data ? member[0]->str.len : 0;
 
-        if (url->type == NGX_CRED_REDIS_NIL) {
+        if (elts[1]->type == NGX_CRED_REDIS_NIL) {
             ngx_cred_undeployment_unregistered(&u[i]);
             continue;
         }
 
-        u[i].url.data = (i == 0) ? ngx_pstrdup(pool, &url->str)
-                                 : u[0].url.data;
-        u[i].url.len = u[i].url.data ? url->str.len : 0;
+        u[i].url.data = (i == 0) ? ngx_pstrdup(pool, url) : u[0].url.data;
+        u[i].url.len = u[i].url.data ? url->len : 0;
 
         ngx_cred_undeploy(&u[i]);
     }
+}
+
+
+/* by the clock of this worker; what cannot be read was just now */
+
+static ngx_msec_t
+ngx_cred_retry_accepted(ngx_str_t *now, ngx_str_t *since)
+{
+    off_t  ms, then;
+
+    ms = ngx_atoof(now->data, now->len);
+    then = ngx_atoof(since->data, since->len);
+
+    if (ms == NGX_ERROR || then == NGX_ERROR || then > ms) {
+        return ngx_current_msec;
+    }
+
+    return ngx_current_msec - (ngx_msec_t) (ms - then);
 }
 
 
@@ -600,6 +648,7 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url)
 {
     char              *err;
+    ngx_str_t          error;
     ngx_uint_t         down;
     ngx_cred_redis_t  *redis;
 
@@ -618,6 +667,12 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     if (redis == NULL && !environment->down) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "environment: %V: %s",
                       ngx_cred_retry_name(environment), err);
+
+        error.data = (u_char *) err;
+        error.len = ngx_strlen(err);
+
+        ngx_cred_status_environment_failed(retry->registry,
+                                           &environment->sn.str, &error);
     }
 
     if (environment->down && !down && !environment->failed) {

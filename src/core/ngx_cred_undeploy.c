@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_status.h>
 #include <ngx_cred_undeployment.h>
 
 
@@ -33,6 +34,7 @@ static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
 static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
     ngx_cred_reason_e reason, ngx_str_t *error);
 static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
+static void ngx_cred_undeploy_over(ngx_cred_undeployment_t *u);
 static void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
 static void ngx_cred_acknowledge_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
@@ -226,9 +228,7 @@ ngx_cred_undeploy_effective(ngx_cred_undeployment_t *u, ngx_cred_state_e state)
 {
     u->state = state;
 
-    u->handler(u);
-
-    ngx_cred_acknowledge(u);
+    ngx_cred_undeploy_over(u);
 }
 
 
@@ -368,6 +368,16 @@ static void
 ngx_cred_undeploy_done(ngx_cred_undeployment_t *u)
 {
     u->duration = ngx_current_msec - u->start;
+
+    ngx_cred_undeploy_over(u);
+}
+
+
+static void
+ngx_cred_undeploy_over(ngx_cred_undeployment_t *u)
+{
+    ngx_cred_status_attempted(u->registry, &u->environment, u->state, u->reason,
+                              u->duration, ngx_current_msec - u->accepted);
 
     u->handler(u);
 

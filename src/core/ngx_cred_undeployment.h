@@ -51,6 +51,15 @@
 
 #define NGX_CRED_DELETE_OWN          7
 
+/* of a claim: time, then of each environment name, URL, members ... */
+
+#define NGX_CRED_CLAIM_WHOLE         1
+#define NGX_CRED_CLAIM_OWN           3
+
+/* ... of each of which member, and when its credential was deleted */
+
+#define NGX_CRED_CLAIM_MEMBER        2
+
 /* environment, member, state, error, duration, progress, gateways */
 
 #define NGX_CRED_ACKNOWLEDGE_ARGS    7
@@ -90,6 +99,8 @@ struct ngx_cred_undeployment_s {
     ngx_str_t                           error;
     ngx_str_t                           progress;    /* epoch and id, for
                                                         acknowledge.lua */
+    ngx_msec_t                          accepted;    /* the delete was: as
+                                                        ngx_current_msec */
     ngx_msec_t                          start;
     ngx_msec_t                          duration;
 
@@ -173,8 +184,7 @@ ngx_int_t ngx_cred_acknowledge_send(ngx_cred_undeployment_t *u,
  */
 void ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u);
 
-/* the word of a receipt, a constant; and back, NGX_CRED_PENDING by default */
-ngx_str_t *ngx_cred_state_name(ngx_cred_state_e state);
+/* the state with this word in a receipt, NGX_CRED_PENDING by default */
 ngx_cred_state_e ngx_cred_state(ngx_str_t *name);
 
 /* this worker's connection to the registry; NULL if there is no memory */

@@ -373,6 +373,18 @@ ngx_cred_zone_set_applied(ngx_cred_zone_environment_t *environment, u_char *id,
 }
 
 
+void
+ngx_cred_zone_memory(ngx_cred_zone_t *zone, size_t *size, size_t *used)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = zone->shpool;
+
+    *size = shpool->end - (u_char *) shpool;
+    *used = *size - shpool->pfree * ngx_pagesize;
+}
+
+
 ngx_str_t *
 ngx_cred_zone_gateway(ngx_cred_zone_environment_t *environment)
 {

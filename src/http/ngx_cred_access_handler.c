@@ -29,10 +29,14 @@ static ngx_uint_t ngx_http_cred_access_retry(ngx_http_request_t *r);
 static void ngx_http_cred_access_cleanup(void *data);
 
 
-static ngx_str_t  ngx_http_cred_access_allowed = ngx_string("allowed");
-static ngx_str_t  ngx_http_cred_access_unknown = ngx_string("unknown");
-static ngx_str_t  ngx_http_cred_access_forbidden = ngx_string("forbidden");
-static ngx_str_t  ngx_http_cred_access_unavailable = ngx_string("unavailable");
+/* in the order of ngx_cred_status_access_e */
+
+static ngx_int_t  ngx_http_cred_access_statuses[] = {
+    NGX_OK,
+    NGX_HTTP_FORBIDDEN,
+    NGX_HTTP_UNAUTHORIZED,
+    NGX_HTTP_SERVICE_UNAVAILABLE
+};
 
 static ngx_str_t  ngx_http_cred_access_retry_after = ngx_string("Retry-After");
 static ngx_str_t  ngx_http_cred_access_authenticate =
@@ -230,7 +234,8 @@ ngx_http_cred_access_answered(ngx_cred_access_t *access)
 static ngx_int_t
 ngx_http_cred_access_decide(ngx_http_cred_access_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t                 rc;
+    ngx_cred_status_access_e  result;
 
     switch (ctx->access.result) {
 
@@ -241,27 +246,29 @@ ngx_http_cred_access_decide(ngx_http_cred_access_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        if (rc == NGX_OK) {
-            ctx->result = &ngx_http_cred_access_allowed;
-            ctx->status = NGX_OK;
-
-        } else {
-            ctx->result = &ngx_http_cred_access_forbidden;
-            ctx->status = NGX_HTTP_FORBIDDEN;
-        }
-
-        return NGX_OK;
+        result = (rc == NGX_OK) ? NGX_CRED_STATUS_ALLOWED
+                                : NGX_CRED_STATUS_FORBIDDEN;
+        break;
 
     case NGX_CRED_ACCESS_UNKNOWN:
-        ctx->result = &ngx_http_cred_access_unknown;
-        ctx->status = NGX_HTTP_UNAUTHORIZED;
-        return NGX_OK;
+        result = NGX_CRED_STATUS_UNKNOWN;
+        break;
 
     default: /* NGX_CRED_ACCESS_UNAVAILABLE */
-        ctx->result = &ngx_http_cred_access_unavailable;
-        ctx->status = NGX_HTTP_SERVICE_UNAVAILABLE;
-        return NGX_OK;
+        result = NGX_CRED_STATUS_UNAVAILABLE;
+        break;
     }
+
+    ctx->result = ngx_cred_status_access_name(result);
+    ctx->status = ngx_http_cred_access_statuses[result];
+
+    ngx_cred_status_accessed(result);
+
+    if (ctx->access.gateway) {
+        ngx_cred_status_looked_up(ctx->access.hit);
+    }
+
+    return NGX_OK;
 }
 
 

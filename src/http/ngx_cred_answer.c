@@ -22,7 +22,6 @@ static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
 static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
     ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
-static ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
 
 
 static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
@@ -342,7 +341,7 @@ ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key, ngx_str_t *value)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body)
 {
     ngx_int_t     rc;

@@ -26,6 +26,8 @@ static ngx_int_t ngx_http_cred_read_request_id(ngx_http_cred_ctx_t *ctx);
 static ngx_int_t ngx_http_cred_read_body(ngx_http_cred_ctx_t *ctx);
 static void ngx_http_cred_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cred_start(ngx_http_cred_ctx_t *ctx);
+static ngx_int_t ngx_http_cred_refuse(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
 static void ngx_http_cred_deleted(void *data, ngx_cred_outcome_t *outcome);
 static void ngx_http_cred_cleanup(void *data);
 
@@ -413,6 +415,7 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
     params = &ctx->params;
 
     params->api = ctx->api->name;
+    params->api_number = ngx_cred_api_number(ctx->api);
     params->rules = &ctx->api->rules;
     params->client = ctx->view.client;
 
@@ -429,7 +432,7 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
 
     if (rc == NGX_DECLINED) {
         outcome.result = NGX_CRED_UNAUTHORIZED;
-        return ngx_http_cred_answer(ctx, &outcome);
+        return ngx_http_cred_refuse(ctx, &outcome);
     }
 
     if (params->scope.len) {
@@ -449,7 +452,7 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
         != NGX_AGAIN)
     {
         outcome.result = NGX_CRED_UNAVAILABLE;
-        return ngx_http_cred_answer(ctx, &outcome);
+        return ngx_http_cred_refuse(ctx, &outcome);
     }
 
     if (!r->discard_body) {
@@ -470,6 +473,17 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
     }
 
     return NGX_DONE;
+}
+
+
+/* without the registry */
+
+static ngx_int_t
+ngx_http_cred_refuse(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
+{
+    ngx_cred_status_deleted(ctx->params.api_number, outcome->result);
+
+    return ngx_http_cred_answer(ctx, outcome);
 }
 
 

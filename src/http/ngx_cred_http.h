@@ -19,6 +19,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_cred_api.h>
+#include <ngx_cred_status.h>
 
 
 typedef struct ngx_http_cred_ssl_context_s  ngx_http_cred_ssl_context_t;
@@ -31,6 +32,11 @@ typedef struct {
     ngx_array_t                 contexts;      /* ngx_http_cred_ssl_context_t
                                                   * */
     ngx_uint_t                  intercepted;   /* "cred_delete" is somewhere */
+
+    ngx_uint_t                  shown;         /* "cred_status" is somewhere */
+    ngx_str_t                   status_name;   /* of its zone */
+    size_t                      status_size;   /* 0: the default */
+    ngx_cred_status_t          *status;        /* NULL: there is none */
 } ngx_http_cred_main_conf_t;
 
 
@@ -80,6 +86,14 @@ typedef struct {
 } ngx_http_cred_ssl_t;
 
 
+typedef enum {
+    NGX_HTTP_CRED_STATUS_OFF = 0,
+    NGX_HTTP_CRED_STATUS_JSON,
+    NGX_HTTP_CRED_STATUS_PROMETHEUS,
+    NGX_HTTP_CRED_STATUS_HTML
+} ngx_http_cred_status_e;
+
+
 typedef struct {
     ngx_array_t                *apis;          /* ngx_cred_api_t *; NULL: off */
     ngx_uint_t                  methods;       /* of all of them */
@@ -103,6 +117,8 @@ typedef struct {
     ngx_cred_wait_t             wait;
 
     ngx_cred_api_conf_t         api;
+
+    ngx_http_cred_status_e      status;        /* what a location shows */
 } ngx_http_cred_loc_conf_t;
 
 
@@ -172,6 +188,12 @@ ngx_table_elt_t *ngx_http_cred_header(ngx_http_request_t *r, ngx_str_t *key,
     ngx_str_t *value);
 
 /*
+ * Sends the header and "body", which lives as long as the request.  Returns a
+ * code for ngx_http_finalize_request().
+ */
+ngx_int_t ngx_http_cred_send(ngx_http_request_t *r, ngx_str_t *body);
+
+/*
  * Writes to the error log of the connection, so with client and request, what
  * an operator will look for: refusals, and what is not done everywhere; and
  * that no environment is registered.
@@ -238,6 +260,14 @@ char *ngx_http_cred_registry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* the directive "cred_registry_wait" */
 char *ngx_http_cred_registry_wait(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* the directives "cred_status_zone" and "cred_status" */
+char *ngx_http_cred_status_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cred_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* adds the zone, when all directives have been read; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_cred_status_init(ngx_conf_t *cf);
 
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,

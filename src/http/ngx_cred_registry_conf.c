@@ -104,6 +104,7 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     ngx_memzero(&set, sizeof(ngx_cred_registry_t));
 
     set.url = clcf->redis.url->text;
+    set.name = clcf->redis.url->name;
     set.prefix = clcf->prefix.len ? clcf->prefix : clcf->redis.url->prefix;
 
     if (set.prefix.len == 0) {

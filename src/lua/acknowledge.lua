@@ -27,14 +27,16 @@ redis.call('EXISTS', P .. ':none')
 
 local failure, stale
 
-local function pending_of(environment)
+-- its pending entries, and since when those are that an attempt did not settle
+
+local function keys_of(environment)
     if string.find(environment, ':', 1, true)
        or string.find(environment, '%', 1, true)
     then
         environment = string.gsub(environment, '[%%:]',
                                   {['%'] = '%25', [':'] = '%3A'})
     end
-    return P .. ':pending:' .. environment
+    return P .. ':pending:' .. environment, P .. ':since:' .. environment
 end
 
 -- ids of a stream: milliseconds and a number
@@ -86,18 +88,36 @@ end
 -- what is settled is pending no more
 
 local function release(environment, places)
-    local gone = {pending_of(environment), nil}
+    local pending, since = keys_of(environment)
+    local gone = {pending, nil}
 
     for _, i in ipairs(places) do
         if stale and stale[i] then
-            redis.pcall('ZADD', gone[1], 'XX', stamp, ARGV[i + MEMBER])
+            redis.pcall('ZADD', pending, 'XX', stamp, ARGV[i + MEMBER])
         elseif ARGV[i + STATE] ~= 'pending' then
             gone[#gone + 1] = ARGV[i + MEMBER]
         end
     end
 
-    local is = #gone > 1 and redis.pcall('ZREM', unpack(gone))
-    failure = type(is) == 'table' and is or failure
+    if #gone > 1 then
+        local is = redis.pcall('ZREM', unpack(gone))
+        failure = type(is) == 'table' and is or failure
+
+        gone[1] = since
+        redis.pcall('ZREM', unpack(gone))
+    end
+end
+
+-- not settled by this attempt: due again, and others are to see since when
+
+local function postpone(i, due, operation)
+    local pending, since = keys_of(ARGV[i])
+    local created = redis.pcall('ZSCORE', P .. ':operations', operation)
+
+    redis.call('ZADD', pending, 'XX', string.format('%.0f', due),
+               ARGV[i + MEMBER])
+    redis.pcall('ZADD', since, 'NX', type(created) == 'string' and created
+                                     or stamp, ARGV[i + MEMBER])
 end
 
 -- the new receipt, unless somebody else has settled it, and when the next
@@ -229,8 +249,7 @@ local function receipts(places, fields, kept, operation)
         kept[field] = receipt or was
 
         if due then
-            redis.call('ZADD', pending_of(ARGV[i]), 'XX',
-                       string.format('%.0f', due), ARGV[i + MEMBER])
+            postpone(i, due, operation)
         end
 
         if receipt and kept[j + 2] then

@@ -35,6 +35,7 @@ local function escape(s)
 end
 
 local pending = P .. ':pending:' .. escape(environment)
+local since = P .. ':since:' .. escape(environment)
 
 local function position()
     local is = call('HGET', positions, environment)
@@ -114,8 +115,9 @@ local function tell(operation)
         return 0
     end
 
-    call('ZADD', pending, stamp,
-         api .. names .. ':' .. revision .. ':' .. operation)
+    local member = api .. names .. ':' .. revision .. ':' .. operation
+    call('ZADD', pending, stamp, member)
+    redis.pcall('ZADD', since, stamp, member)
     call('HSET', key, field, again,
          'pending', string.format('%d', (tonumber(count) or 0) + 1))
     call('HDEL', key, 'completed_at')

@@ -6,9 +6,10 @@
 --          of one that is not registered are kept (ms); then pairs of an
 --          environment and how to treat it: "skip" (claim none now) or "drain"
 --          (it is back: claim those that wait for a later attempt too)
--- returns  for each environment that is registered or has pending entries:
---          name, URL (nil if it is not registered) and an array of the claimed
---          members; those of one that is not registered are to be dropped
+-- returns  time (ms); then for each environment that is registered or has
+--          pending entries name, URL (nil if it is not registered) and an array
+--          of the claimed members, each with when its credential was deleted
+--          (ms); those of one that is not registered are to be dropped
 
 local P, lease, most, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
                              tonumber(ARGV[4])
@@ -23,16 +24,16 @@ local call = redis.call
 -- done then, since such a key cannot be asked for
 call('EXISTS', P .. ':none')
 
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local treat, claims = {}, {}
-
--- the caller bounds what it reads
-local room, bytes = 4500, 786432
-
 local function time(ms)
     return string.format('%d%03d', ms / 1000, ms % 1000)
 end
+
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local treat, claims = {}, {time(now), nil, nil, nil}
+
+-- the caller bounds what it reads
+local room, bytes = 4500, 786432
 
 local function escape(s)
     return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
@@ -46,54 +47,80 @@ local function hash(key)
     return is
 end
 
+-- its pending entries, and since when they are
+
+local function keys_of(name)
+    local key = escape(name)
+    return P .. ':pending:' .. key, P .. ':since:' .. key
+end
+
 local urls = hash(P .. ':environments')
 
-local function claim(pending, from, to, members)
-    local count = math.min(most - #members, room)
-    if count <= 0 then
+-- since when it is pending; what no attempt has come back from is noted now
+
+local function since_of(since, member)
+    local at = redis.pcall('ZSCORE', since, member)
+
+    if type(at) ~= 'string' then
+        at = redis.pcall('ZSCORE', P .. ':operations',
+                         string.match(member, '[^:]*$'))
+        at = type(at) == 'string' and at or time(now)
+        redis.pcall('ZADD', since, at, member)
+    end
+
+    return at
+end
+
+local function claim(name, from, to, members)
+    local pending, since = keys_of(name)
+    local count = math.min(most - #members / 2, room / 2)
+    if count < 1 then
         return
     end
-    local due = call('ZRANGEBYSCORE', pending, from, to, 'LIMIT', 0, count)
+    local due = call('ZRANGEBYSCORE', pending, from, to, 'LIMIT', 0,
+                     string.format('%d', count))
     for _, member in ipairs(due) do
         if bytes <= 0 then
             return
         end
         call('ZADD', pending, time(now + lease), member)
-        members[#members + 1] = member
-        room, bytes = room - 1, bytes - #member
+        local n = #members
+        members[n + 1], members[n + 2] = member, since_of(since, member)
+        room, bytes = room - 2, bytes - #member
     end
 end
 
 -- what can be attempted of an environment
 
-local function attempt(name, pending, members)
+local function attempt(name, members)
     if treat[name] ~= 'skip' then
-        claim(pending, '-inf', time(now), members)
+        claim(name, '-inf', time(now), members)
     end
 
     -- what is due after the lease of whoever claims now is claimed by nobody
     if treat[name] == 'drain' then
-        claim(pending, '(' .. time(now + lease), '+inf', members)
+        claim(name, '(' .. time(now + lease), '+inf', members)
     end
 end
 
 -- An environment may be renamed, or registered anew, while entries are pending:
 -- nothing is dropped at first glance
 
-local function drop(name, pending, since, members)
+local function drop(name, since, members)
     if not since then
         call('HSET', P .. ':unregistered', name, time(now))
         return
     end
 
     if tonumber(since) + keep <= now then
-        claim(pending, '-inf', '+inf', members)
+        claim(name, '-inf', '+inf', members)
     end
 end
 
 local function forget(name)
     call('SREM', P .. ':pending', name)
     call('HDEL', P .. ':unregistered', name)
+    call('DEL', (select(2, keys_of(name))))
 end
 
 -- in another order each time, so that each gets its turn
@@ -152,7 +179,6 @@ for _, name in ipairs(waiting) do
 end
 
 local function visit(name, url)
-    local pending = P .. ':pending:' .. escape(name)
     local members = {}
 
     if url and since[name] then
@@ -161,12 +187,12 @@ local function visit(name, url)
 
     if is_waiting[name] then
         if url then
-            attempt(name, pending, members)
+            attempt(name, members)
         else
-            drop(name, pending, since[name], members)
+            drop(name, since[name], members)
         end
 
-        if #members == 0 and call('EXISTS', pending) == 0 then
+        if #members == 0 and call('EXISTS', (keys_of(name))) == 0 then
             forget(name)
             if not url then
                 return
@@ -190,7 +216,7 @@ for i = 1, #names do
         url = ''
     end
 
-    if #claims >= 3000 or bytes < 0 then
+    if #claims >= 3001 or bytes < 0 then
         break
     end
     if #name <= bytes then

@@ -59,6 +59,16 @@ typedef struct ngx_cred_redis_command_s  ngx_cred_redis_command_t;
 typedef void (*ngx_cred_redis_greet_pt)(ngx_cred_redis_t *redis, void *data);
 typedef void (*ngx_cred_redis_message_pt)(void *data);
 
+/*
+ * Called when a connection is made, with "error" NULL, and when an attempt to
+ * make one has failed, or commands were lost with it: then with what the log
+ * says, which dies on return, and in how many milliseconds the next attempt is
+ * made, or 0.  Nothing may be done with "redis" but to ask for its name.
+ */
+
+typedef void (*ngx_cred_redis_changed_pt)(ngx_cred_redis_t *redis,
+    ngx_str_t *error, ngx_msec_t retry, void *data);
+
 
 /* what a URL leads to */
 
@@ -161,6 +171,7 @@ typedef struct {
 
     ngx_cred_redis_greet_pt     greet;
     ngx_cred_redis_greet_pt     abandon;
+    ngx_cred_redis_changed_pt   changed;   /* or NULL */
     void                       *data;
 
     /*

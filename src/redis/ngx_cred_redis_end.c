@@ -19,6 +19,7 @@ static void ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src);
 static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_return(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_follow(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_changed(ngx_cred_redis_t *redis, ngx_msec_t retry);
 
 
 void
@@ -49,6 +50,7 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
                   redis->error_len, redis->error);
 
     redis->down = 1;
+    delay = 0;
 
     if (redis->state == NGX_CRED_REDIS_READY
         && !redis->answered && !ngx_queue_empty(&redis->sent))
@@ -68,6 +70,10 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         delay -= ngx_random() % (delay / 4 + 1);
 
         ngx_add_timer(&redis->backoff, delay);
+    }
+
+    if (delay || !ngx_queue_empty(&redis->sent)) {
+        ngx_cred_redis_changed(redis, delay);
     }
 
     ngx_cred_redis_return(redis);
@@ -364,6 +370,30 @@ ngx_cred_redis_back(ngx_cred_redis_t *redis)
         redis->down = 0;
         ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
     }
+
+    if (redis->conf.changed) {
+        redis->conf.changed(redis, NULL, 0, redis->conf.data);
+    }
+}
+
+
+/* that it is down; but nobody is to hear of what has ended on purpose */
+
+static void
+ngx_cred_redis_changed(ngx_cred_redis_t *redis, ngx_msec_t retry)
+{
+    ngx_str_t  error;
+
+    if (redis->conf.changed == NULL || redis->retired
+        || ngx_cred_redis_shutdown)
+    {
+        return;
+    }
+
+    error.data = redis->error;
+    error.len = redis->error_len;
+
+    redis->conf.changed(redis, &error, retry, redis->conf.data);
 }
 
 
