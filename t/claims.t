@@ -276,6 +276,7 @@ is($since->(), '', 'until nothing is pending there');
 redis('staging', 'SADD', '{cred}:pending', 'here:');
 redis('staging', 'ZADD', '{cred}:pending:here%3A', 1, $member->('a'));
 redis('staging', 'SET', '{cred}:since:here%3A', 'x');
+redis('staging', 'ZADD', '{cred}:operations', 1111, 'a' x 32);
 ($claim) = claims(0);
 is("@{ $claim->{members} }", $member->('a'), 'claimed all the same');
 is($claim->{since}[0], 1111, 'since the delete');
