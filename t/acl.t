@@ -9,8 +9,8 @@ my @lines = slurp('README.md') =~ /^ {4}(ACL SETUSER .*?)\n\n/msg;
 # by whom, in which Redis, and what they run besides EVAL and EVALSHA
 
 my %user = (
-    registry    => ['registry', qw(acknowledge again claim delete fence)],
-    environment => ['production', qw(effective stream undeploy)],
+    registry    => ['registry', qw(acknowledge again claim delete fence survey)],
+    environment => ['production', qw(effective gateways stream undeploy)],
     gateway     => ['production', qw(access lease)],
 );
 
@@ -27,7 +27,7 @@ for my $who (sort keys %user) {
 
     for my $script (@scripts) {
         my $text = slurp("src/lua/$script.lua") =~ s/^\s*--.*//gmr;
-        $wanted{lc $1} = 1 while $text =~ /call\(\s*'(\w+)'/g;
+        $wanted{lc $1} = 1 while $text =~ /(?:call|try)\(\s*'(\w+)'/g;
     }
 
     is(join(' ', sort $line{$who} =~ /\+(\w+)/g), join(' ', sort keys %wanted),
@@ -44,6 +44,8 @@ cred_environment   redis://gateway:SECRET@127.0.0.1:$TEST_NGINX_PRODUCTION_PORT/
 cred_retry_delay   100ms;
 cred_access_lease  300ms;
 END
+
+$sample{config} .= ' location = /status { cred_status; }';
 
 defaults(map { $_ => $sample{$_} } qw(http_config config));
 
@@ -178,6 +180,10 @@ my %flow;
         $flow{delete}->();
     },
 
+    status => sub {
+        call('GET', $_) for '/status', '/status?environment=production';
+    },
+
     dead => sub {
         at('production', 'HSET', '{cred}:gateways', 'dead', '100 0-0 0-0 1 0',
            'odd', '100 99999999999999-0 99999999999999-0 1 0');
@@ -190,12 +196,13 @@ my %flow_of = (
     (map { $_ => 'rate' } qw(expireat incr set ttl)), scard => 'used',
     zscore => 'again',
     (map { $_ => 'lost' } qw(zrevrangebyscore persist xadd info)),
-    hdel => 'dead', hset => 'dead',
+    hdel => 'dead', hset => 'dead', (map { $_ => 'status' } qw(zcard zrange)),
 );
 
 my %only = (
     'registry hdel' => 'lost', 'registry hset' => 'delete',
     'registry info' => 'connect', 'registry xadd' => 'delete',
+    'registry xrevrange' => 'status',
     'environment info' => 'connect', 'environment xadd' => 'delete',
     'environment xrevrange' => 'connect', 'environment incr' => 'delete', 'gateway hset' => 'delete',
 );
@@ -311,6 +318,7 @@ for my $api (qw(thousandeyes deepset)) {
     at('registry', 'HSET', "{cred}:$api:members:MyProject", 'alice', 'manage');
 }
 --- config
+location = /status { cred_status; }
 cred_delete  apinizer thousandeyes deepset;
 
 location = /page {

@@ -175,6 +175,7 @@ ngx_cred_survey_reply(ngx_cred_redis_command_t *command,
     survey = command->data;
 
     if (command->status != NGX_CRED_REDIS_OK) {
+        survey->refused = (command->status == NGX_CRED_REDIS_REFUSED);
         ngx_cred_survey_failed(survey, &command->error);
 
     } else if (survey->handler && ngx_cred_survey_read(survey, reply) != NGX_OK)
@@ -240,7 +241,7 @@ ngx_cred_survey_environment(ngx_cred_survey_t *survey,
 
     environment->name = record->fields[0].value;
     environment->registered = ngx_cred_record_number(record, "registered", 0);
-    environment->pending = ngx_cred_record_number(record, "pending", 0);
+    environment->pending = ngx_cred_record_number(record, "pending", -1);
     environment->since = ngx_cred_record_number(record, "since", 0);
 
     url = ngx_cred_record_get(record, "url");

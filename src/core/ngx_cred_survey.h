@@ -47,7 +47,8 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                    name;
-    ngx_int_t                    pending;     /* how many entries */
+    ngx_int_t                    pending;     /* how many entries; -1: not
+                                                 known */
     off_t                        since;       /* ms since the epoch, of the
                                                  oldest; 0: none */
 
@@ -70,6 +71,7 @@ struct ngx_cred_survey_s {
     void                           *data;
 
     ngx_str_t                       error;    /* empty: the registry answered */
+    ngx_uint_t                      refused;  /* it answered by that error */
     off_t                           now;      /* by its clock, in ms */
     ngx_cred_survey_environment_t  *environments;  /* sorted by name */
     ngx_uint_t                      nenvironments;

@@ -446,6 +446,23 @@ ngx_http_cred_status_answered(ngx_http_cred_status_ctx_t *ctx)
 }
 
 
+ngx_uint_t
+ngx_http_cred_status_registry_up(ngx_http_cred_status_ctx_t *ctx)
+{
+    ngx_cred_status_view_t  view;
+
+    if (ngx_http_cred_status_answered(ctx) || !ctx->survey->refused) {
+        return ngx_http_cred_status_answered(ctx);
+    }
+
+    /* it may only be that its user has not the rights to tell */
+
+    ngx_cred_status_view(ngx_cred_status_find_registry(ctx->registry), &view);
+
+    return (view.state == NGX_CRED_STATUS_UP);
+}
+
+
 off_t
 ngx_http_cred_status_age(ngx_http_cred_status_ctx_t *ctx, off_t since)
 {

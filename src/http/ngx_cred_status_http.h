@@ -72,8 +72,9 @@ json_t *ngx_http_cred_status_string(ngx_http_cred_status_ctx_t *ctx,
 ngx_int_t ngx_http_cred_status_error(ngx_http_request_t *r, ngx_str_t *error,
     ngx_str_t *body);
 
-/* whether the registry has answered */
+/* whether the registry has told what there is, or has answered at all */
 ngx_uint_t ngx_http_cred_status_answered(ngx_http_cred_status_ctx_t *ctx);
+ngx_uint_t ngx_http_cred_status_registry_up(ngx_http_cred_status_ctx_t *ctx);
 
 /* how long ago that was by the registry's clock, in ms; -1: never */
 off_t ngx_http_cred_status_age(ngx_http_cred_status_ctx_t *ctx, off_t since);

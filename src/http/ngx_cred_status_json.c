@@ -166,8 +166,8 @@ ngx_http_cred_status_registry(ngx_http_cred_status_ctx_t *ctx)
 
     /* who has just asked knows best */
 
-    state = ngx_http_cred_status_answered(ctx) ? NGX_CRED_STATUS_UP
-                                               : NGX_CRED_STATUS_DOWN;
+    state = ngx_http_cred_status_registry_up(ctx) ? NGX_CRED_STATUS_UP
+                                                  : NGX_CRED_STATUS_DOWN;
 
     return json_pack("{s:o,s:o,s:s,s:o,s:o,s:o}",
         "name", ngx_http_cred_status_string(ctx, &ctx->registry->name),
@@ -235,7 +235,8 @@ ngx_http_cred_status_environment(ngx_http_cred_status_ctx_t *ctx,
         "since", ngx_http_cred_status_seconds(view.since),
         "retry_at", ngx_http_cred_status_seconds(view.retry_at),
         "error", ngx_http_cred_status_error_at(ctx, &view),
-        "pending", survey ? json_integer(survey->pending) : json_null(),
+        "pending", survey && survey->pending >= 0
+                   ? json_integer(survey->pending) : json_null(),
         "oldest", survey && survey->since
                   ? json_real(ngx_http_cred_status_age(ctx, survey->since)
                               / 1000.0)

@@ -171,7 +171,7 @@ static ngx_int_t
 ngx_http_cred_status_pending(ngx_http_cred_status_ctx_t *ctx,
     ngx_http_cred_status_row_t *row, double *value)
 {
-    if (row->survey == NULL) {
+    if (row->survey == NULL || row->survey->pending < 0) {
         return NGX_DECLINED;
     }
 
@@ -241,7 +241,7 @@ ngx_http_cred_status_gauges(ngx_http_cred_status_text_t *text)
     ngx_http_cred_status_head(text, "cred_registry_up", "gauge",
                               "Whether the registry has answered just now.");
     ngx_http_cred_status_write(text, "cred_registry_up %ui\n",
-                               ngx_http_cred_status_answered(ctx));
+                               ngx_http_cred_status_registry_up(ctx));
 
     for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
         ngx_http_cred_status_head(text, gauges[i].name, "gauge",

@@ -96,15 +96,15 @@ local function environments()
         local name = names[i]
         local key, url = escape(name), urls[name]
         local pending, since = P .. ':pending:' .. key, P .. ':since:' .. key
-        local count = try('ZCARD', pending) or 0
+        local count = try('ZCARD', pending)
 
         -- one that is not registered, with nothing pending any more
-        if (url or count > 0)
+        if (url or count ~= 0)
            and not tell({'environment', name,
                          'registered', url and '1' or '0',
                          'url', url and #url <= URL_LENGTH and url or '',
-                         'pending', string.format('%d', count),
-                         'since', count > 0 and oldest(pending, since) or ''})
+                         'pending', count and string.format('%d', count) or '',
+                         'since', count ~= 0 and oldest(pending, since) or ''})
         then
             break
         end
