@@ -8,94 +8,26 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_cred_core.h>
+#include <ngx_cred_retry.h>
 #include <ngx_cred_status.h>
-#include <ngx_cred_undeployment.h>
 
 
 #define NGX_CRED_RETRY_INTERVAL  1000   /* at most, in milliseconds */
-#define NGX_CRED_RETRY_CLAIM     256    /* of one environment at a time ... */
-#define NGX_CRED_RETRY_CLAIMED   1024   /* ... of so many, at most */
+#define NGX_CRED_RETRY_CLAIMED   1024   /* environments, at most */
 #define NGX_CRED_RETRY_NAME_LEN  256    /* in logs */
 #define NGX_CRED_RETRY_SHARE     4      /* of the worker's connections */
 #define NGX_CRED_RETRY_COMPARE   60000  /* how often an environment is compared
                                            that nothing is sent to, in ms */
 
 
-/* how an environment is treated by a claim */
-
-typedef enum {
-    NGX_CRED_RETRY_DUE = 0,              /* claim what is due */
-    NGX_CRED_RETRY_SKIP,                 /* claim nothing */
-    NGX_CRED_RETRY_DRAIN                 /* claim what waits for later, too */
-} ngx_cred_retry_treat_e;
-
-
-/*
- * An environment that is registered or has pending entries, as this worker sees
- * it.  Its connection is kept, so that one which comes back without its memory
- * is noticed, whether or not anything is to be undeployed; but not of so many
- * that clients would find none.
- */
-
-typedef struct {
-    ngx_str_node_t           sn;         /* by name */
-    ngx_queue_t              queue;
-    ngx_pool_t              *pool;
-    ngx_uint_t               inflight;   /* claimed, not released yet ... */
-    ngx_uint_t               waiting;    /* ... and those that only wait for
-                                            gateways, which may be long */
-    ngx_cred_retry_treat_e   treat;      /* by the last claim */
-    unsigned                 watched:1;  /* its connection is kept */
-    unsigned                 seen:1;     /* in the last reply */
-    unsigned                 down:1;     /* the last attempt did not get there
-                                            or commands would be refused */
-    unsigned                 drain:1;    /* it is back */
-    unsigned                 failed:1;   /* it took commands and did not answer:
-                                            it is back when one is settled */
-    unsigned                 warned:1;   /* it is not registered any more */
-} ngx_cred_retry_environment_t;
-
-
-typedef struct {
-    ngx_cred_redis_command_t      command;
-    ngx_cred_registry_t          *registry;
-    ngx_pool_t                   *pool;       /* of one claim */
-    ngx_event_t                   timer;
-    ngx_rbtree_t                  rbtree;     /* of the environments */
-    ngx_rbtree_node_t             sentinel;
-    ngx_queue_t                   environments;
-    ngx_uint_t                    nenvironments;
-    ngx_uint_t                    nwatched;
-    unsigned                      claiming:1;
-} ngx_cred_retry_t;
-
-
-/* what one claim brought for one environment */
-
-typedef struct {
-    ngx_pool_t                    *pool;
-    ngx_cred_retry_t              *retry;
-    ngx_cred_retry_environment_t  *environment;
-    ngx_uint_t                     left;
-    unsigned                       full:1;    /* there may be more */
-    unsigned                       done:1;    /* some are settled */
-} ngx_cred_retry_claim_t;
-
-
 static void ngx_cred_retry_timer_handler(ngx_event_t *ev);
 static void ngx_cred_retry_cleanup(void *data);
-static void ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay);
 static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
 static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply);
 static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
     ngx_cred_redis_reply_t **elts);
-static void ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
-    ngx_cred_retry_environment_t *environment, ngx_str_t *now,
-    ngx_cred_redis_reply_t **elts);
-static ngx_msec_t ngx_cred_retry_accepted(ngx_str_t *now, ngx_str_t *since);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
     ngx_cred_retry_t *retry, ngx_str_t *name);
 static ngx_str_t *ngx_cred_retry_name(
@@ -104,9 +36,6 @@ static void ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_uint_t dropped);
 static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url);
-static void ngx_cred_retry_waits(ngx_cred_undeployment_t *u);
-static void ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u);
-static void ngx_cred_retry_release(ngx_cred_undeployment_t *u);
 static void ngx_cred_retry_forget(ngx_cred_retry_t *retry);
 
 
@@ -181,7 +110,7 @@ ngx_cred_retry_cleanup(void *data)
 }
 
 
-static void
+void
 ngx_cred_retry_schedule(ngx_cred_retry_t *retry, ngx_msec_t delay)
 {
     if (ngx_exiting) {
@@ -465,90 +394,6 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
 }
 
 
-static void
-ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
-    ngx_cred_retry_environment_t *environment, ngx_str_t *now,
-    ngx_cred_redis_reply_t **elts)
-{
-    ngx_str_t                 *url;
-    ngx_pool_t                *pool;
-    ngx_uint_t                 i, n;
-    ngx_cred_redis_reply_t   **member;
-    ngx_cred_retry_claim_t    *claim;
-    ngx_cred_undeployment_t   *u;
-
-    url = &elts[1]->str;
-    member = elts[2]->elts;
-    n = elts[2]->nelts / NGX_CRED_CLAIM_MEMBER;
-
-    /* what is claimed and not attempted, for lack of memory, is due again
-     * after the lease */
-
-    pool = ngx_create_pool(4096, ngx_cycle->log);
-    if (pool == NULL) {
-        return;
-    }
-
-    claim = ngx_pcalloc(pool, sizeof(ngx_cred_retry_claim_t));
-    u = ngx_pcalloc(pool, n * sizeof(ngx_cred_undeployment_t));
-
-    if (claim == NULL || u == NULL) {
-        ngx_destroy_pool(pool);
-        return;
-    }
-
-    claim->pool = pool;
-    claim->retry = retry;
-    claim->environment = environment;
-    claim->full = (n >= NGX_CRED_RETRY_CLAIM);
-    claim->left = n;
-
-    environment->inflight += n;
-
-    for (i = 0; i < n; i++, member += NGX_CRED_CLAIM_MEMBER) {
-        u[i].registry = retry->registry;
-        u[i].pool = pool;
-        u[i].environment = environment->sn.str;
-        u[i].accepted = ngx_cred_retry_accepted(now, &member[1]->str);
-        u[i].wait = ngx_cred_retry_waits;
-        u[i].handler = ngx_cred_retry_undeployed;
-        u[i].release = ngx_cred_retry_release;
-        u[i].data = claim;
-
-        u[i].member.data = ngx_pstrdup(pool, &member[0]->str);
-        u[i].member.len = u[i].member.data ? member[0]->str.len : 0;
-
-        if (elts[1]->type == NGX_CRED_REDIS_NIL) {
-            ngx_cred_undeployment_unregistered(&u[i]);
-            continue;
-        }
-
-        u[i].url.data = (i == 0) ? ngx_pstrdup(pool, url) : u[0].url.data;
-        u[i].url.len = u[i].url.data ? url->len : 0;
-
-        ngx_cred_undeploy(&u[i]);
-    }
-}
-
-
-/* by the clock of this worker; what cannot be read was just now */
-
-static ngx_msec_t
-ngx_cred_retry_accepted(ngx_str_t *now, ngx_str_t *since)
-{
-    off_t  ms, then;
-
-    ms = ngx_atoof(now->data, now->len);
-    then = ngx_atoof(since->data, since->len);
-
-    if (ms == NGX_ERROR || then == NGX_ERROR || then > ms) {
-        return ngx_current_msec;
-    }
-
-    return ngx_current_msec - (ngx_msec_t) (ms - then);
-}
-
-
 static ngx_cred_retry_environment_t *
 ngx_cred_retry_environment(ngx_cred_retry_t *retry, ngx_str_t *name)
 {
@@ -681,84 +526,6 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     }
 
     environment->down = down;
-}
-
-
-/* others of this environment need not wait for it */
-
-static void
-ngx_cred_retry_waits(ngx_cred_undeployment_t *u)
-{
-    ngx_cred_retry_claim_t  *claim;
-
-    claim = u->data;
-
-    claim->environment->inflight--;
-    claim->environment->waiting++;
-}
-
-
-static void
-ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
-{
-    ngx_cred_retry_claim_t  *claim;
-
-    claim = u->data;
-
-    if (u->state != NGX_CRED_PENDING) {
-        claim->done = 1;
-        return;
-    }
-
-    if (u->reason != NGX_CRED_REFUSED) {
-        claim->environment->down = 1;
-        claim->environment->failed = 1;
-        return;
-    }
-
-    /* a Redis that is loading its data is back soon */
-
-    if (u->error.len >= 7
-        && ngx_strncmp(u->error.data, "LOADING", 7) == 0)
-    {
-        claim->environment->down = 1;
-    }
-}
-
-
-static void
-ngx_cred_retry_release(ngx_cred_undeployment_t *u)
-{
-    ngx_cred_retry_claim_t        *claim;
-    ngx_cred_retry_environment_t  *environment;
-
-    claim = u->data;
-    environment = claim->environment;
-
-    if (u->effect) {
-        environment->waiting--;
-
-    } else {
-        environment->inflight--;
-    }
-
-    if (--claim->left) {
-        return;
-    }
-
-    if (!claim->done) {
-        environment->drain = 0;
-
-    } else if (environment->failed) {
-        environment->failed = 0;
-        environment->drain = 1;
-        ngx_cred_retry_schedule(claim->retry, 1);
-
-    } else if (claim->full) {
-        ngx_cred_retry_schedule(claim->retry, 1);
-    }
-
-    ngx_destroy_pool(claim->pool);
 }
 
 
