@@ -8,10 +8,10 @@
 /*
  * The greeting of environments.  Before anything is undeployed by a new
  * connection, it compares how far the environment's stream of undeployments has
- * come with what the registry knows of it.  An environment that has lost its memory
- * is told again: the registry makes pending what was settled there.  Calls of a
- * connection are counted by the environment, so that a loss between two of them
- * is noticed, too.
+ * come with what the registry knows of it.  An environment that has lost its
+ * memory is told again: the registry makes pending what was settled there.
+ * Calls of a connection are counted by the environment, so that a loss between
+ * two of them is noticed, too.
  *
  *     again.lua "ask" (registry) -> stream.lua (environment)
  *         -> again.lua "admit", or "lost" and "more" (registry)

@@ -152,8 +152,8 @@ void ngx_cred_status_environment_failed(ngx_cred_registry_t *registry,
     ngx_str_t *name, ngx_str_t *error);
 
 /*
- * From now on this worker's word counts, or everybody's; without a name that on
- * the registry itself.
+ * From now on this worker's word counts, or everybody's; without a name that
+ * on the registry itself.
  */
 void ngx_cred_status_watch(ngx_cred_registry_t *registry, ngx_str_t *name,
     ngx_uint_t watched);
@@ -167,7 +167,7 @@ ngx_cred_status_redis_t *ngx_cred_status_find_registry(
 ngx_cred_status_environment_t *ngx_cred_status_find(
     ngx_cred_registry_t *registry, ngx_str_t *name);
 
-/* the next one of a registry from "*n" on, which begins with 0; NULL: no more */
+/* the next one of a registry from "*n" on, at first 0; NULL: no more */
 ngx_cred_status_environment_t *ngx_cred_status_next(
     ngx_cred_registry_t *registry, ngx_uint_t *n);
 
