@@ -14,6 +14,8 @@ our $locations = <<'END';
 location = /status  { cred_status; }
 location = /metrics { cred_status prometheus; }
 location = /people  { cred_status html; }
+location = /after   { cred_status; post_action /slow; }
+location = /slow    { cred_status; limit_rate 1; }
 END
 
 $sample{config} .= $locations;
@@ -293,9 +295,11 @@ ok(wait_for(sub { stands('production') eq 'up 0' }), 'up');
 redis_pause('registry');
 for (1 .. 50) {
     my $sock = http_open();
-    print $sock "GET /status HTTP/1.1\r\nHost: x\r\n\r\n";
+    print $sock "GET /" . ($_ % 2 ? "status" : "after") . " HTTP/1.1\r\nHost: x\r\n\r\n";
     close $sock;
 }
+ok(wait_for(sub { access_log_text() =~ m{/after HTTP/1.1" 499} || error_log_text() =~ /client.*closed/ }),
+   'clients are gone');
 redis_resume('registry');
 ok(wait_for(sub { stands('production') eq 'up 0' }), 'nothing has happened');
 

@@ -309,6 +309,15 @@ ngx_http_cred_status_answer(ngx_cred_survey_t *survey)
 
     ngx_http_set_log_request(c->log, r);
 
+    /*
+     * A client that hangs up does not end a request with "post_action", but
+     * redirects it: there is no one to answer, and the request is another's.
+     */
+
+    if (r->write_event_handler != ngx_http_request_empty_handler) {
+        return;
+    }
+
     rc = ngx_http_cred_status_show(ctx);
 
     ngx_http_finalize_request(r, rc);

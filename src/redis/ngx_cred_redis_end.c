@@ -371,7 +371,7 @@ ngx_cred_redis_back(ngx_cred_redis_t *redis)
         ngx_log_error(NGX_LOG_NOTICE, &redis->log, 0, "redis is back");
     }
 
-    if (redis->conf.changed) {
+    if (redis->conf.changed && !redis->retired) {
         redis->conf.changed(redis, NULL, 0, redis->conf.data);
     }
 }
