@@ -9,6 +9,19 @@ JOBS      = $(shell nproc)
 SUITE     = t/*.t
 TIME      = 60
 
+# where things are installed, below DESTDIR
+
+PREFIX    = /usr
+MODULES   = $(shell PATH=$$PATH:/usr/sbin; $(NGINX) -V 2>&1 \
+            | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+DOC       = $(PREFIX)/share/doc/ngx_cred_module
+
+DOCS      = README.md CHANGES LICENSE bench/RESULTS.md \
+            $(shell find doc conf-examples -type f ! -name '*.1')
+
+PACKAGE   = libnginx-mod-http-cred
+SUITES    = $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+
 VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
             access-cache.t access-keys.t)
 
@@ -38,12 +51,14 @@ build/nginx/objs/Makefile: config build/sources
 		--with-cc-opt=-O2 --add-dynamic-module=$(CURDIR)
 
 # their list: a file more or less takes configuring again, and so does another
-# compiler
+# compiler or nginx
 
+build/sources: WITH = $(CC) $(shell cat $(NGINX_SRC)/conf_flags \
+                       $(NGINX_SRC)/src/core/nginx.h 2>/dev/null | cksum)
 build/sources: FORCE
 	@mkdir -p build
-	@echo $(CC) $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
-	|| echo $(CC) $(sort $(wildcard src/*/*.c)) > $@
+	@echo $(WITH) $(sort $(wildcard src/*/*.c)) | cmp -s - $@ \
+	|| echo $(WITH) $(sort $(wildcard src/*/*.c)) > $@
 
 demo:
 	@util/install-deps build demo
@@ -174,6 +189,54 @@ $(PERL5):
 	@dpkg-deb --fsys-tarfile build/deb/libtest-nginx-perl_*.deb \
 	| tar -x -m -C build/perl5 --strip-components=4 ./usr/share/perl5
 
+# the module has the name that nginx's own build has given it; a new file, not
+# the old one overwritten, which a running nginx has mapped
+
+install: all
+	@[ "$(MODULES)" ] \
+	|| { echo "install: no --modules-path in $(NGINX) -V;" \
+	          "say MODULES=DIRECTORY" >&2; exit 1; }
+	@rm -f $(DESTDIR)$(MODULES)/ngx_http_cred_module.so
+	install -D -m 644 build/ngx_cred_module.so \
+		$(DESTDIR)$(MODULES)/ngx_http_cred_module.so
+	@$(MAKE) --no-print-directory install-files
+	@echo "load it by \"load_module $(MODULES)/ngx_http_cred_module.so;\""
+
+install-files:
+	@echo "installing $(words $(DOCS)) files in $(DESTDIR)$(DOC)"
+	@for file in $(DOCS); do \
+		install -D -m 644 $$file $(DESTDIR)$(DOC)/$$file || exit 1; \
+	done
+	@find $(DESTDIR)$(DOC)/conf-examples -type f -exec sed -i \
+		-e "s,build/ngx_cred_module.so,$(MODULES)/ngx_http_cred_module.so," \
+		-e "s,build/nginx.pid,/run/nginx-cred.pid," {} +
+
+uninstall:
+	rm -f $(if $(MODULES),$(DESTDIR)$(MODULES)/ngx_http_cred_module.so)
+	@echo "removing $(DESTDIR)$(DOC)"
+	@rm -f $(addprefix $(DESTDIR)$(DOC)/,$(DOCS))
+	@[ ! -d $(DESTDIR)$(DOC) ] || find $(DESTDIR)$(DOC) -type d -empty -delete
+
+# Debian's package of it, for the nginx of this machine
+
+deb:
+	@util/install-deps build deb
+	@head -n 3 CHANGES | grep -q " $$(dpkg-parsechangelog -S Version)$$" \
+	|| { echo "deb: debian/changelog has not the version of CHANGES" >&2; exit 1; }
+	@rm -rf build/package
+	@mkdir -p build/package/$(PACKAGE)
+	@tar -c --exclude=./build --exclude-vcs . | tar -x -C build/package/$(PACKAGE)
+	@echo "building $(PACKAGE) in build/package"
+	@cd build/package/$(PACKAGE) \
+	&& { dpkg-buildpackage -us -uc -j$(JOBS) > ../build.log 2>&1 \
+	     || { tail -n 20 ../build.log >&2; exit 1; }; }
+	@rm -r build/package/$(PACKAGE)
+	@ls build/package/*.deb
+
+test-package:
+	@util/install-deps package
+	@for suite in $(SUITES); do util/test-package $$suite || exit 1; done
+
 clean:
 	rm -rf build
 
@@ -192,6 +255,12 @@ help:
 	@echo "make fuzz        libFuzzer for TIME=60 seconds for each of"
 	@echo "                 TARGETS=\"api auth codec replies routes url uuid\""
 	@echo "make static      nginx with the module linked in"
+	@echo "make install     as root, for this machine's nginx; PREFIX=$(PREFIX),"
+	@echo "                 MODULES=DIRECTORY, DOC=DIRECTORY, DESTDIR="
+	@echo "make uninstall   removes that"
+	@echo "make deb         Debian's package of it, in build/package"
+	@echo "make test-package installs, uses and removes it, in fresh folders;"
+	@echo "                 SUITES=\"bookworm trixie sid\" for other Debians"
 	@echo "make bench       figures"
 	@echo "make clean       removes build/"
 	@echo
@@ -201,4 +270,5 @@ help:
 FORCE:
 
 .PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
-	test-matrix test-deps bench asan valgrind static clean help
+	test-matrix test-deps bench asan valgrind static install install-files \
+	uninstall deb test-package clean help
