@@ -15,6 +15,7 @@ PREFIX    = /usr
 MODULES   = $(shell PATH=$$PATH:/usr/sbin; $(NGINX) -V 2>&1 \
             | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
 DOC       = $(PREFIX)/share/doc/ngx_cred_module
+COMPLETION = $(PREFIX)/share/bash-completion/completions
 
 DOCS      = README.md CHANGES LICENSE bench/RESULTS.md \
             $(shell find doc conf-examples -type f ! -name '*.1')
@@ -203,6 +204,9 @@ install: all
 	@echo "load it by \"load_module $(MODULES)/ngx_http_cred_module.so;\""
 
 install-files:
+	install -D -m 755 util/cred $(DESTDIR)$(PREFIX)/bin/cred
+	install -D -m 644 doc/cred.1 $(DESTDIR)$(PREFIX)/share/man/man1/cred.1
+	install -D -m 644 util/cred.bash-completion $(DESTDIR)$(COMPLETION)/cred
 	@echo "installing $(words $(DOCS)) files in $(DESTDIR)$(DOC)"
 	@for file in $(DOCS); do \
 		install -D -m 644 $$file $(DESTDIR)$(DOC)/$$file || exit 1; \
@@ -212,7 +216,10 @@ install-files:
 		-e "s,build/nginx.pid,/run/nginx-cred.pid," {} +
 
 uninstall:
-	rm -f $(if $(MODULES),$(DESTDIR)$(MODULES)/ngx_http_cred_module.so)
+	rm -f $(if $(MODULES),$(DESTDIR)$(MODULES)/ngx_http_cred_module.so) \
+		$(DESTDIR)$(PREFIX)/bin/cred \
+		$(DESTDIR)$(PREFIX)/share/man/man1/cred.1 \
+		$(DESTDIR)$(COMPLETION)/cred
 	@echo "removing $(DESTDIR)$(DOC)"
 	@rm -f $(addprefix $(DESTDIR)$(DOC)/,$(DOCS))
 	@[ ! -d $(DESTDIR)$(DOC) ] || find $(DESTDIR)$(DOC) -type d -empty -delete
