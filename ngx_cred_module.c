@@ -35,6 +35,11 @@ static ngx_conf_num_bounds_t  ngx_http_cred_timeout_bounds = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_http_cred_audit_bounds = {
+    ngx_conf_check_num_bounds, 1000, 1000000000
+};
+
+
 static ngx_conf_num_bounds_t  ngx_http_cred_ssl_depth_bounds = {
     ngx_conf_check_num_bounds, 0, 100
 };
@@ -116,6 +121,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_cred_loc_conf_t, unregistered_delay),
       NULL },
+
+    { ngx_string("cred_audit_length"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cred_loc_conf_t, audit_length),
+      &ngx_http_cred_audit_bounds },
 
     { ngx_string("cred_ssl_verify"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
@@ -317,6 +329,7 @@ ngx_http_cred_create_loc_conf(ngx_conf_t *cf)
     clcf->retry_min = NGX_CONF_UNSET_MSEC;
     clcf->retry_max = NGX_CONF_UNSET_MSEC;
     clcf->unregistered_delay = NGX_CONF_UNSET_MSEC;
+    clcf->audit_length = NGX_CONF_UNSET;
     ngx_http_cred_ssl_init(&clcf->ssl);
     clcf->wait.replicas = NGX_CONF_UNSET_UINT;
     clcf->api.alloy_version_optional = NGX_CONF_UNSET;
@@ -352,6 +365,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->retry_max, prev->retry_max, 60000);
     ngx_conf_merge_msec_value(conf->unregistered_delay,
                               prev->unregistered_delay, 24 * 60 * 60 * 1000);
+    ngx_conf_merge_value(conf->audit_length, prev->audit_length, 100000);
 
     ngx_http_cred_ssl_merge(&conf->ssl, &prev->ssl);
 

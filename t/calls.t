@@ -92,9 +92,9 @@ sub project {
 
 sub each_delete {
     my ($place, @words) = @_;
-    return unless @words > 18 && $words[0] =~ /^EVAL/
+    return unless @words > 19 && $words[0] =~ /^EVAL/
                   && $words[6] =~ /^[a-z]+$/;
-    return map { $words[12 + 7 * $_ + $place] } 0 .. (@words - 12) / 7 - 1;
+    return map { $words[13 + 7 * $_ + $place] } 0 .. (@words - 13) / 7 - 1;
 }
 
 sub each_undeployment {
@@ -606,7 +606,7 @@ my $ask = sub {
     $asked = @_;
     my $sock = redis_connect('registry');
     print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 4000,
-                     'apinizer', 1, 0, '', 0, '9' x 13, map {
+                     'apinizer', 1, 0, '', 0, '9' x 13, 1000, map {
         (sprintf('%032x', ++$n), sha256('TOKEN'), '', $_, 'x', '127.0.0.1',
          'all')
     } @_);

@@ -81,7 +81,7 @@ my $r = 'cred_registry redis://127.0.0.1;';
 
 for my $directive (qw(cred_delete cred_registry cred_prefix cred_connect_timeout
                       cred_command_timeout cred_cascade_timeout cred_retry_delay
-                      cred_alloy_version cred_registry_wait))
+                      cred_alloy_version cred_registry_wait cred_audit_length))
 {
     refused(10, 'invalid number of arguments', "$directive;");
 }
@@ -133,6 +133,17 @@ refused(10, '"cred_registry_wait" directive is duplicate',
 accepted("cred_registry_wait $_;") for '1 1ms', '100 24h', '2 1s aof';
 accepted("$r cred_registry_wait 1 1s;", 'cred_registry_wait off;',
          'cred_registry_wait 2 1s aof;');
+
+refused(10, '"cred_audit_length" directive invalid number',
+        "cred_audit_length $_;")
+    for 'x', '-1', '""', '1e5', '1k', '100000.', '99999999999999999999';
+refused($_->[0], 'value must be between 1000 and 1000000000', @$_[1 .. 3])
+    for [10, 'cred_audit_length 0;'], [20, undef, 'cred_audit_length 999;'],
+        [30, undef, undef, 'cred_audit_length 1000000001;'];
+refused(10, '"cred_audit_length" directive is duplicate',
+        'cred_audit_length 1000; cred_audit_length 1000;');
+accepted("$r cred_audit_length 1000;", 'cred_audit_length 1000000000;',
+         'cred_audit_length 100000;');
 
 refused(10, 'must not be empty', 'cred_prefix "";');
 refused(10, '"cred_prefix" directive is duplicate', 'cred_prefix a; cred_prefix b;');

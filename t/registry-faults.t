@@ -14,7 +14,7 @@ END
 
 # which script it is, by its arguments
 
-sub is_delete { @_ == 19 && $_[6] eq 'apinizer' }
+sub is_delete { @_ == 20 && $_[6] eq 'apinizer' }
 
 
 # a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth
@@ -450,7 +450,7 @@ our %Good = (
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
     return "*0\r\n" unless is_delete(@_);
-    my ($operation, $id) = @_[12, 16];
+    my ($operation, $id) = @_[13, 17];
     my $bytes = $id =~ /^no fault: (.*)/ ? $Good{$1} : $Replies{$id};
     $bytes =~ s/:\K0{32}(?=\r)/$operation/ if defined $bytes && !ref $bytes;
     return $bytes;
@@ -718,7 +718,7 @@ my $answer;
 answer_is($answer = del('api-user'), 'what was done is answered', everywhere());
 is(join(' ', map { $_->{operation} } audit()), operation($answer),
    'the audit has it once');
-my @deadlines = map { (split / /)[-8] }
+my @deadlines = map { (split / /)[-9] }
                 asked($ENV{TEST_NGINX_RELAY}, 'api-user');
 is(scalar(@deadlines), 4, 'asked three times, the first time with the script');
 like($deadlines[-2], qr/^\d{13}$/, 'a deadline');

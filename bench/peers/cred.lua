@@ -100,6 +100,7 @@ local function acknowledge(premature)
             for i = 1, #all, step do
                 local ok, err = run(registry, scripts.acknowledge,
                                     PREFIX .. ":audit", PREFIX, "1000", "60000",
+                                    "100000",
                                     unpack(all, i, math.min(i + step - 1, #all)))
                 if not ok then
                     ngx.log(ngx.ERR, "acknowledge: ", err)
@@ -263,8 +264,8 @@ function _M.delete()
 
     local reply, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
                            "12000", "apinizer", "1", "0", "", "0",
-                           ngx.now() * 1000 + 2000, operation, hash, "", m[1],
-                           m[2], ngx.var.remote_addr, "all")
+                           ngx.now() * 1000 + 2000, "100000", operation, hash, "",
+                           m[1], m[2], ngx.var.remote_addr, "all")
     if not reply then
         ngx.log(ngx.ERR, "delete: ", err)
         return answer(503, '{"error":"server_error"}')

@@ -189,6 +189,7 @@ struct ngx_cred_registry_s {
     ngx_msec_t                  retry_max;
     ngx_msec_t                  unregistered_delay;
     ngx_cred_wait_t             wait;
+    ngx_int_t                   audit_length;  /* entries of P:audit */
 
     unsigned                    deletes:1;  /* "cred_delete" is on with it */
     unsigned                    deserted:1; /* of this worker: the last delete
@@ -204,7 +205,8 @@ struct ngx_cred_registry_s {
     ngx_str_t                   positions;  /* P:positions */
     ngx_str_t                   lease;      /* milliseconds */
     ngx_str_t                   keep;
-    ngx_str_t                   acknowledge[4];
+    ngx_str_t                   entries;    /* audit_length */
+    ngx_str_t                   acknowledge[5];
 };
 
 

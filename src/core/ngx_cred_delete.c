@@ -148,7 +148,9 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     arg->len = 1;
     arg++;
 
-    del->deadline = arg;
+    del->deadline = arg++;
+
+    *arg = del->registry->entries;
 
     arg = del->args;
 

@@ -160,10 +160,15 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
            != NGX_OK
         || ngx_cred_registry_number(pool, &registry->acknowledge[3],
                                     registry->retry_max)
+           != NGX_OK
+        || ngx_cred_registry_number(pool, &registry->entries,
+                                    registry->audit_length)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    registry->acknowledge[4] = registry->entries;
 
     if (registry->wait.replicas) {
         registry->fence = ngx_cred_fence_create(registry, pool);

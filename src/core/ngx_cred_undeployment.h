@@ -24,9 +24,9 @@
 
 /* arguments that the commands of one call share: the key, the prefix ... */
 
-#define NGX_CRED_DELETE_SHARED       9
+#define NGX_CRED_DELETE_SHARED       10
 #define NGX_CRED_UNDEPLOY_SHARED     3
-#define NGX_CRED_ACKNOWLEDGE_SHARED  4
+#define NGX_CRED_ACKNOWLEDGE_SHARED  5
 #define NGX_CRED_CLAIM_SHARED        5
 #define NGX_CRED_AGAIN_SHARED        2
 #define NGX_CRED_STREAM_SHARED       2

@@ -115,6 +115,7 @@ typedef struct {
     ngx_msec_t                  unregistered_delay;
     ngx_http_cred_ssl_t         ssl;           /* of its environments, too */
     ngx_cred_wait_t             wait;
+    ngx_int_t                   audit_length;
 
     ngx_cred_api_conf_t         api;
 

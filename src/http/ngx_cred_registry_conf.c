@@ -133,6 +133,7 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
     set.retry_max = clcf->retry_max;
     set.unregistered_delay = clcf->unregistered_delay;
     set.wait = clcf->wait;
+    set.audit_length = clcf->audit_length;
 
     registries = cmcf->registries.elts;
 
@@ -213,5 +214,6 @@ ngx_http_cred_same_registry(ngx_cred_registry_t *one, ngx_cred_registry_t *two)
            && one->unregistered_delay == two->unregistered_delay
            && one->wait.replicas == two->wait.replicas
            && one->wait.time == two->wait.time
-           && one->wait.aof == two->wait.aof;
+           && one->wait.aof == two->wait.aof
+           && one->audit_length == two->audit_length;
 }

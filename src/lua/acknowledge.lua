@@ -2,19 +2,20 @@
 -- are due again later.  What an environment has lost since is not settled.
 --
 -- KEYS[1]  P:audit
--- ARGV     prefix, shortest and longest delay (ms); then for each undeployment
---          environment, member, state, error, duration (ms), progress: the
---          connection's epoch and the last id that undeploy.lua returned, with
---          a colon between, or "" if it returned nothing; and of its gateways
---          "" if there are none, "COUNT MS" when it was effective, or, pending
---          because it is waited for, "COUNT MS STATE": after how long it is due
---          again, and what it will be
+-- ARGV     prefix, shortest and longest delay (ms), and how many entries
+--          P:audit keeps; then for each undeployment environment, member,
+--          state, error, duration (ms), progress: the connection's epoch and
+--          the last id that undeploy.lua returned, with a colon between, or ""
+--          if it returned nothing; and of its gateways "" if there are none,
+--          "COUNT MS" when it was effective, or, pending because it is waited
+--          for, "COUNT MS STATE": after how long it is due again, and what it
+--          will be
 -- returns  nil or the last error; or, if the epoch of any is over, an array
 --          with "stale" for each of these and "" for the others
 
 -- an undeployment is known by the place of its environment in ARGV; its other
 -- arguments are that many places further
-local FIRST, STRIDE = 4, 7
+local FIRST, STRIDE = 5, 7
 local MEMBER, STATE, FAILURE, MS, PROGRESS, GATEWAYS = 1, 2, 3, 4, 5, 6
 
 local P, clock = ARGV[1], redis.call('TIME')
@@ -204,7 +205,7 @@ local function audit(i, operation)
         end))
     end
 
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', api,
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'api', api,
                'scope', unescape(scope), 'id', unescape(id), 'subject', '',
                'client', '', 'result', ARGV[i + STATE],
                'operation', operation, 'environment', ARGV[i])

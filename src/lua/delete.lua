@@ -5,12 +5,12 @@
 --
 -- KEYS[1]  P:audit
 -- ARGV     prefix, lease (ms), API and its rules: membership (0|1), deletes per
---          minute (0: any number), role or "", uses (0|1), and the deadline
---          (ms, by this Redis' clock); then for each delete operation, SHA-256
---          of the token, required subject or "", scope or "" (the token's own),
---          id, client address and how far to go: all, absent (no credential has
---          this id), nowhere (nor this scope), token, or again (all, and it may
---          be done already)
+--          minute (0: any number), role or "", uses (0|1), the deadline (ms, by
+--          this Redis' clock), and how many entries P:audit keeps; then for
+--          each delete operation, SHA-256 of the token, required subject or "",
+--          scope or "" (the token's own), id, client address and how far to go:
+--          all, absent (no credential has this id), nowhere (nor this scope),
+--          token, or again (all, and it may be done already)
 -- returns  time (ms); then for each delete seven elements: result (or "late",
 --          or "full": no room in this reply, nothing was done), subject, scope,
 --          member, where in this array its cascade begins, of how many
@@ -23,7 +23,7 @@
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.
 
-local FIRST, STRIDE, ANSWER = 9, 7, 7
+local FIRST, STRIDE, ANSWER = 10, 7, 7
 local DELETES = (#ARGV - FIRST + 1) / STRIDE
 
 local clock = redis.call('TIME')
@@ -55,7 +55,7 @@ local function escape(s)
 end
 
 local function audit(ask, result, operation, ...)
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', '100000', '*', 'api', ARGV[3],
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[9], '*', 'api', ARGV[3],
                'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
                'client', ask.client, 'result', result, 'operation', operation,
                ...)
@@ -83,7 +83,7 @@ end
 -- Refused tokens, of which those of a client for one credential are audited
 -- together, when another one follows or nothing (i is nil): in a stream of
 -- their own, since callers without a token must not be able to push the entries
--- of the others out
+-- of the others out.  It keeps a tenth, which is a digit less
 
 local function unauthorized(i, n)
     local last = this.refused
@@ -93,7 +93,8 @@ local function unauthorized(i, n)
     then
         local count = #last > 1 and {'count', #last} or {}
         local done = redis.pcall('XADD', KEYS[1] .. ':unauthorized', 'MAXLEN',
-                                 '~', '10000', '*', 'api', ARGV[3],
+                                 '~', string.sub(ARGV[9], 1, -2), '*',
+                                 'api', ARGV[3],
                                  'scope', last.scope, 'id', last.id,
                                  'subject', '', 'client', last.client,
                                  'result', 'unauthorized', 'operation', '',

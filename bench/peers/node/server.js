@@ -88,7 +88,8 @@ let receipts = []
 function acknowledge () {
   const args = receipts
   receipts = []
-  registry.cred_acknowledge(PREFIX + ':audit', PREFIX, 1000, 60000, ...args)
+  registry.cred_acknowledge(PREFIX + ':audit', PREFIX, 1000, 60000, 100000,
+    ...args)
     .catch(err => console.error('acknowledge:', err.message))
 }
 
@@ -142,7 +143,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
   const hash = crypto.createHash('sha256').update(token[1]).digest('hex')
 
   const answer = await registry.cred_delete(PREFIX + ':audit', PREFIX,
-    12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, operation, hash, '',
+    12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, 100000, operation, hash, '',
     request.params.project, request.params.username,
     request.headers['x-real-ip'] || request.ip, 'all')
 

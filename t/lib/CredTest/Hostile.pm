@@ -112,7 +112,7 @@ sub good {
 # to one delete, in no environment
 
 sub good_delete {
-    my ($operation, $id) = @_[12, 16];
+    my ($operation, $id) = @_[13, 17];
 
     return bytes([':' . time . '000', 'deleted', 'alice', 'MyProject',
                   "apinizer:MyProject:$id:0:$operation", ':8', ':0', '']);
@@ -385,7 +385,7 @@ sub deleting {
 
     return sub {
         my @is = (':1700000000000', 'deleted', 'alice', 'MyProject',
-                  "apinizer:MyProject:$_[16]:0:$_[12]", ':8',
+                  "apinizer:MyProject:$_[17]:0:$_[13]", ':8',
                   ':' . @cascade / 3, '', @cascade);
         @is[keys %$elements] = values %$elements;
         return bytes(\@is);
