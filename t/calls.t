@@ -92,9 +92,9 @@ sub project {
 
 sub each_delete {
     my ($place, @words) = @_;
-    return unless @words > 19 && $words[0] =~ /^EVAL/
+    return unless @words > 20 && $words[0] =~ /^EVAL/
                   && $words[6] =~ /^[a-z]+$/;
-    return map { $words[13 + 7 * $_ + $place] } 0 .. (@words - 13) / 7 - 1;
+    return map { $words[13 + 8 * $_ + $place] } 0 .. (@words - 13) / 8 - 1;
 }
 
 sub each_undeployment {
@@ -608,7 +608,7 @@ my $ask = sub {
     print $sock resp('EVAL', $script, 1, '{cred}:audit', '{cred}', 4000,
                      'apinizer', 1, 0, '', 0, '9' x 13, 1000, map {
         (sprintf('%032x', ++$n), sha256('TOKEN'), '', $_, 'x', '127.0.0.1',
-         'all')
+         '', 'all')
     } @_);
     return reply($sock);
 };
@@ -792,7 +792,7 @@ my @answers = at_once(map { $_->[0] } @table);
 answer_is($answers[$_], "answer $_", @{ $table[$_] }[1 .. 4]) for 0 .. $#table;
 ok(settled(), 'settled');
 
-my @calls = map { [ each_delete(6, @$_) ] } relayed($ENV{TEST_NGINX_RELAY});
+my @calls = map { [ each_delete(7, @$_) ] } relayed($ENV{TEST_NGINX_RELAY});
 @calls = grep { @$_ == @table } @calls;
 is(scalar(@calls), 2, 'two calls');
 is("@{ $calls[0] }", join(' ', ('all') x 6, 'absent', ('all') x 5), 'the first');

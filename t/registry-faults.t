@@ -14,7 +14,7 @@ END
 
 # which script it is, by its arguments
 
-sub is_delete { @_ == 20 && $_[6] eq 'apinizer' }
+sub is_delete { @_ == 21 && $_[6] eq 'apinizer' }
 
 
 # a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth
@@ -64,7 +64,7 @@ sub remains {
 
 sub deletes {
     my ($port) = @_;
-    return scalar grep { / \w+ 127\.0\.0\.1 (?:all|again)$/ } fake_log($port);
+    return scalar grep { / \w+ 127\.0\.0\.1  (?:all|again)$/ } fake_log($port);
 }
 
 sub logged {
@@ -92,7 +92,7 @@ sub bytes {
 
 sub asked {
     my ($port, $id) = @_;
-    return grep { / \Q$id\E 127\.0\.0\.1 \w+$/ } fake_log($port);
+    return grep { / \Q$id\E 127\.0\.0\.1  \w+$/ } fake_log($port);
 }
 
 # a delete in time: the connection is made again by itself
@@ -718,7 +718,7 @@ my $answer;
 answer_is($answer = del('api-user'), 'what was done is answered', everywhere());
 is(join(' ', map { $_->{operation} } audit()), operation($answer),
    'the audit has it once');
-my @deadlines = map { (split / /)[-9] }
+my @deadlines = map { (split / /)[-10] }
                 asked($ENV{TEST_NGINX_RELAY}, 'api-user');
 is(scalar(@deadlines), 4, 'asked three times, the first time with the script');
 like($deadlines[-2], qr/^\d{13}$/, 'a deadline');

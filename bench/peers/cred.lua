@@ -265,7 +265,7 @@ function _M.delete()
     local reply, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
                            "12000", "apinizer", "1", "0", "", "0",
                            ngx.now() * 1000 + 2000, "100000", operation, hash, "",
-                           m[1], m[2], ngx.var.remote_addr, "all")
+                           m[1], m[2], ngx.var.remote_addr, "", "all")
     if not reply then
         ngx.log(ngx.ERR, "delete: ", err)
         return answer(503, '{"error":"server_error"}')

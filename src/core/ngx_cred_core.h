@@ -112,6 +112,7 @@ typedef struct {
     ngx_str_t                   scope;      /* empty: the token's own */
     ngx_str_t                   id;
     ngx_str_t                   client;     /* address, for the audit */
+    ngx_str_t                   traceparent;   /* or empty */
     ngx_cred_check_e            check;
 } ngx_cred_params_t;
 

@@ -122,7 +122,8 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     del->outcome.token.len = NGX_CRED_TOKEN_SHOWN;
 
     p = ngx_pnalloc(del->pool, params->subject.len + params->scope.len
-                               + params->id.len + params->client.len);
+                               + params->id.len + params->client.len
+                               + params->traceparent.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -167,7 +168,8 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     ngx_cred_delete_cut(arg++);
     p = ngx_cred_delete_keep(p, arg, &params->id);
     ngx_cred_delete_cut(arg++);
-    (void) ngx_cred_delete_keep(p, arg++, &params->client);
+    p = ngx_cred_delete_keep(p, arg++, &params->client);
+    (void) ngx_cred_delete_keep(p, arg++, &params->traceparent);
 
     check = params->check;
 

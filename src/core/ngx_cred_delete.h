@@ -23,7 +23,7 @@
 #include <ngx_cred_undeployment.h>
 
 
-#define NGX_CRED_DELETE_ARGS   7
+#define NGX_CRED_DELETE_ARGS   8
 
 
 struct ngx_cred_delete_s {

@@ -221,6 +221,7 @@ ngx_http_cred_create_ctx(ngx_http_request_t *r, ngx_http_cred_loc_conf_t *clcf,
     ctx->view.client = r->connection->addr_text;
 
     ngx_http_cred_read_headers(ctx);
+    ngx_http_cred_prefer(ctx);
 
     if (api->request_id && ngx_http_cred_read_request_id(ctx) != NGX_OK) {
         return NULL;

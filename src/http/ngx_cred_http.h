@@ -177,6 +177,9 @@ ngx_int_t ngx_http_cred_keep(ngx_http_cred_ctx_t *ctx,
 ngx_int_t ngx_http_cred_answer(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
 
+/* reads what a request of any API may ask for beside its delete */
+void ngx_http_cred_prefer(ngx_http_cred_ctx_t *ctx);
+
 /*
  * The first field of a request with this name, in small letters, and how many
  * there are; NULL if there is none.

@@ -8,9 +8,10 @@
 --          minute (0: any number), role or "", uses (0|1), the deadline (ms, by
 --          this Redis' clock), and how many entries P:audit keeps; then for
 --          each delete operation, SHA-256 of the token, required subject or "",
---          scope or "" (the token's own), id, client address and how far to go:
---          all, absent (no credential has this id), nowhere (nor this scope),
---          token, or again (all, and it may be done already)
+--          scope or "" (the token's own), id, client address, traceparent or
+--          "", and how far to go: all, absent (no credential has this id),
+--          nowhere (nor this scope), token, or again (all, and it may be done
+--          already)
 -- returns  time (ms); then for each delete seven elements: result (or "late",
 --          or "full": no room in this reply, nothing was done), subject, scope,
 --          member, where in this array its cascade begins, of how many
@@ -23,7 +24,7 @@
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.
 
-local FIRST, STRIDE, ANSWER = 10, 7, 7
+local FIRST, STRIDE, ANSWER = 10, 8, 7
 local DELETES = (#ARGV - FIRST + 1) / STRIDE
 
 local clock = redis.call('TIME')
@@ -54,11 +55,20 @@ local function escape(s)
     return s
 end
 
+-- the trace that it is a part of, if it is of any, before other fields
+
+local function traced(ask, ...)
+    if ask.trace ~= '' then
+        return 'traceparent', ask.trace, ...
+    end
+    return ...
+end
+
 local function audit(ask, result, operation, ...)
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[9], '*', 'api', ARGV[3],
                'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
                'client', ask.client, 'result', result, 'operation', operation,
-               ...)
+               traced(ask, ...))
 end
 
 local function answer(ask, result, member, start, count)
@@ -383,7 +393,7 @@ local function record(ask, concerned, member)
                'revision', ask.revision, 'owner', ask.owner or '',
                'subject', ask.subject, 'client', ask.client,
                'created_at', this.stamp, 'environments', count,
-               'pending', count, unpack(concerned.fields))
+               'pending', count, traced(ask, unpack(concerned.fields)))
 
     if concerned.names then
         redis.call('SADD', this.P .. ':pending', unpack(concerned.names))
@@ -549,7 +559,7 @@ local function serve(i, n)
     local ask = {
         answer = n, operation = ARGV[i], id = ARGV[i + 4],
         scope = scope ~= '' and scope or token[2] or '',
-        client = ARGV[i + 5], how = ARGV[i + 6],
+        client = ARGV[i + 5], trace = ARGV[i + 6], how = ARGV[i + 7],
         subject = token[1], roles = token[3] or '',
         -- with room for what the checks find, since tables grow slowly
         owned = nil, right = nil, names = nil, credential = nil, open = nil,
@@ -570,7 +580,7 @@ for i = FIRST, #ARGV, STRIDE do
     local ok, failure = true, 'late'
 
     if now <= deadline
-       or (ARGV[i + 6] == 'again'
+       or (ARGV[i + 7] == 'again'
            and redis.pcall('EXISTS', this.P .. ':operation:' .. ARGV[i]) == 1)
     then
         ok, failure = pcall(serve, i, n)

@@ -145,7 +145,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
   const answer = await registry.cred_delete(PREFIX + ':audit', PREFIX,
     12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, 100000, operation, hash, '',
     request.params.project, request.params.username,
-    request.headers['x-real-ip'] || request.ip, 'all')
+    request.headers['x-real-ip'] || request.ip, '', 'all')
 
   const [, result, , , member, first, count] = answer
 

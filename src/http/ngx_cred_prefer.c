@@ -1,0 +1,89 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/* what a request of any API may ask for beside its delete */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_cred_fields.h>
+#include <ngx_cred_http.h>
+
+
+/* how often each was sent */
+
+typedef struct {
+    ngx_uint_t  traceparent;
+} ngx_http_cred_fields_t;
+
+
+static void ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
+    ngx_http_cred_fields_t *sent, ngx_table_elt_t *header);
+static ngx_uint_t ngx_http_cred_prefer_is(ngx_table_elt_t *header,
+    const char *name);
+
+
+/* all of them in one pass, since most requests have none */
+
+void
+ngx_http_cred_prefer(ngx_http_cred_ctx_t *ctx)
+{
+    ngx_uint_t               i;
+    ngx_list_part_t         *part;
+    ngx_table_elt_t         *header;
+    ngx_http_cred_fields_t   sent;
+
+    ngx_memzero(&sent, sizeof(ngx_http_cred_fields_t));
+
+    for (part = &ctx->request->headers_in.headers.part; part; part = part->next)
+    {
+        header = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            ngx_http_cred_prefer_field(ctx, &sent, &header[i]);
+        }
+    }
+
+    /* one of two cannot be told to be the right one */
+
+    if (sent.traceparent > 1) {
+        ngx_str_null(&ctx->params.traceparent);
+    }
+}
+
+
+static void
+ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
+    ngx_http_cred_fields_t *sent, ngx_table_elt_t *header)
+{
+    switch (header->key.len) {
+
+    case sizeof("traceparent") - 1:
+
+        if (ngx_http_cred_prefer_is(header, "traceparent")
+            && ++sent->traceparent == 1
+            && ngx_cred_fields_traceparent(&header->value) == NGX_OK)
+        {
+            ctx->params.traceparent = header->value;
+        }
+
+        return;
+
+    default:
+        return;
+    }
+}
+
+
+/* of the same length */
+
+static ngx_uint_t
+ngx_http_cred_prefer_is(ngx_table_elt_t *header, const char *name)
+{
+    return ngx_memcmp(header->lowcase_key, name, header->key.len) == 0;
+}
