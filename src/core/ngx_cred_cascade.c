@@ -46,7 +46,7 @@ ngx_cred_cascade(ngx_cred_delete_t *del)
         }
     }
 
-    if (--del->unanswered == 0) {
+    if (--del->unanswered == 0 || del->cascade_timeout == 0) {
         ngx_cred_cascade_over(del);
         return;
     }
@@ -55,7 +55,7 @@ ngx_cred_cascade(ngx_cred_delete_t *del)
     del->timer.data = del;
     del->timer.log = ngx_cycle->log;
 
-    ngx_add_timer(&del->timer, del->registry->cascade_timeout);
+    ngx_add_timer(&del->timer, del->cascade_timeout);
 }
 
 

@@ -114,6 +114,8 @@ typedef struct {
     ngx_str_t                   client;     /* address, for the audit */
     ngx_str_t                   traceparent;   /* or empty */
     ngx_cred_check_e            check;
+    ngx_msec_t                  cascade_timeout;
+    unsigned                    hurried:1;  /* by that, not the registry's */
 } ngx_cred_params_t;
 
 

@@ -86,6 +86,8 @@ ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
     del->start = ngx_current_msec;
     del->outcome.registry_time = -1;
     del->outcome.cascade_time = -1;
+    del->cascade_timeout = params->hurried ? params->cascade_timeout
+                                           : registry->cascade_timeout;
 
     if (ngx_cred_delete_init(del, params) != NGX_OK
         || ngx_cred_delete_ask(del) != NGX_OK)

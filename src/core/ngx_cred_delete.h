@@ -45,6 +45,7 @@ struct ngx_cred_delete_s {
                                                    registry was given has passed
                                                    by its clock, too */
     ngx_msec_t                   cascade_start;
+    ngx_msec_t                   cascade_timeout;
     ngx_event_t                  timer;         /* of this, of the cascade */
 
     ngx_cred_undeployment_t     *undeployments;

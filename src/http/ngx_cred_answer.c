@@ -17,6 +17,8 @@ static ngx_int_t ngx_http_cred_keep_replicas(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
+static ngx_int_t ngx_http_cred_applied(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
     ngx_cred_answer_t *answer);
 static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
@@ -24,6 +26,7 @@ static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
     ngx_str_t *key, ngx_cred_outcome_t *outcome, ngx_cred_state_e state);
 
 
+static ngx_str_t  ngx_http_cred_preference = ngx_string("Preference-Applied");
 static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
 static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
@@ -183,6 +186,10 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
         return NGX_ERROR;
     }
 
+    if (ctx->params.hurried && ngx_http_cred_applied(ctx, outcome) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (outcome->npending
         && ngx_http_cred_names_header(r, &ngx_http_cred_pending, outcome,
                                       NGX_CRED_PENDING)
@@ -197,6 +204,31 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
     }
 
     return NGX_OK;
+}
+
+
+/* a refusal waits for nobody, so there is nothing to apply it to */
+
+static ngx_int_t
+ngx_http_cred_applied(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    if (outcome->operation.len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, sizeof("wait=") - 1 + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "wait=%ui", ctx->wait) - p;
+
+    return ngx_http_cred_header(ctx->request, &ngx_http_cred_preference, &value)
+           ? NGX_OK : NGX_ERROR;
 }
 
 

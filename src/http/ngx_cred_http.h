@@ -133,6 +133,7 @@ typedef struct {
     ngx_cred_delete_t          *del;           /* under way, or NULL */
     ngx_uint_t                  absent;        /* another spelling of a route:
                                                   no credential has it */
+    ngx_uint_t                  wait;          /* seconds, if params.hurried */
 
     /* for the variables; strings in the pool of the request */
 

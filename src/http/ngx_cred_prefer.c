@@ -15,15 +15,17 @@
 #include <ngx_cred_http.h>
 
 
-/* how often each was sent */
+/* how often each was sent, and whether there was a preference "wait" */
 
 typedef struct {
     ngx_uint_t  traceparent;
+    ngx_int_t   wait;
 } ngx_http_cred_fields_t;
 
 
 static void ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
     ngx_http_cred_fields_t *sent, ngx_table_elt_t *header);
+static void ngx_http_cred_prefer_wait(ngx_http_cred_ctx_t *ctx);
 static ngx_uint_t ngx_http_cred_prefer_is(ngx_table_elt_t *header,
     const char *name);
 
@@ -40,6 +42,8 @@ ngx_http_cred_prefer(ngx_http_cred_ctx_t *ctx)
 
     ngx_memzero(&sent, sizeof(ngx_http_cred_fields_t));
 
+    sent.wait = NGX_DECLINED;
+
     for (part = &ctx->request->headers_in.headers.part; part; part = part->next)
     {
         header = part->elts;
@@ -54,6 +58,29 @@ ngx_http_cred_prefer(ngx_http_cred_ctx_t *ctx)
     if (sent.traceparent > 1) {
         ngx_str_null(&ctx->params.traceparent);
     }
+
+    if (sent.wait == NGX_OK) {
+        ngx_http_cred_prefer_wait(ctx);
+    }
+}
+
+
+/* a caller may be in more of a hurry than the operator, and not in less */
+
+static void
+ngx_http_cred_prefer_wait(ngx_http_cred_ctx_t *ctx)
+{
+    ngx_msec_t                 timeout;
+    ngx_http_cred_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_cred_module);
+
+    timeout = (ngx_msec_t) ctx->wait * 1000;
+
+    if (timeout <= clcf->registry->cascade_timeout) {
+        ctx->params.cascade_timeout = timeout;
+        ctx->params.hurried = 1;
+    }
 }
 
 
@@ -62,6 +89,16 @@ ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
     ngx_http_cred_fields_t *sent, ngx_table_elt_t *header)
 {
     switch (header->key.len) {
+
+    case sizeof("prefer") - 1:
+
+        if (sent->wait == NGX_DECLINED
+            && ngx_http_cred_prefer_is(header, "prefer"))
+        {
+            sent->wait = ngx_cred_fields_wait(&header->value, &ctx->wait);
+        }
+
+        return;
 
     case sizeof("traceparent") - 1:
 
