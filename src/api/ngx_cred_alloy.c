@@ -28,6 +28,8 @@ ngx_cred_api_t  ngx_cred_alloy = {
     .headers = { ngx_string("authorization"),
                   ngx_string("x-api-version") },
     .rules = { .membership = 1 },
+    .unclear = ngx_string("{\"error\":\"Bad Request\",\"message\":"
+                          "\"Invalid header: Cred-Dry-Run\"}"),
     .route = ngx_cred_alloy_route,
     .identify = ngx_cred_alloy_identify,
     .answer = ngx_cred_alloy_answer

@@ -97,6 +97,9 @@ typedef struct {
                                             /* lower case; empty: none */
     ngx_cred_rules_t            rules;
 
+    /* JSON body of NGX_CRED_INVALID, for a bad "Cred-Dry-Run" */
+    ngx_str_t                   unclear;
+
     unsigned                    body:1;        /* wants the request body */
     unsigned                    request_id:1;  /* wants $request_id */
 
@@ -120,9 +123,9 @@ typedef struct {
 
     /*
      * Words the outcome.  "answer" comes zeroed; its strings are constants
-     * or allocated from view->pool.  Cache-Control, Cred-Operation,
-     * Cred-Pending and Cred-Superseded are the caller's.  Returns NGX_OK, or
-     * NGX_ERROR if there is no memory.
+     * or allocated from view->pool.  Cache-Control and what begins with
+     * "Cred-" are the caller's.  Returns NGX_OK, or NGX_ERROR if there is no
+     * memory.
      */
     ngx_int_t                 (*answer)(ngx_cred_view_t *view,
                                         ngx_cred_outcome_t *outcome,

@@ -22,9 +22,12 @@ static ngx_int_t ngx_cred_apinizer_deleted(ngx_cred_view_t *view,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
 static u_char *ngx_cred_apinizer_message(u_char *p,
     ngx_cred_outcome_t *outcome, ngx_uint_t n);
+static u_char *ngx_cred_apinizer_dry_run(u_char *p,
+    ngx_cred_outcome_t *outcome, ngx_uint_t n);
 static u_char *ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
+    ngx_str_t *name, ngx_str_t *text);
+static ngx_str_t *ngx_cred_apinizer_text(ngx_cred_outcome_t *outcome,
     ngx_cred_receipt_t *receipt);
-static ngx_str_t *ngx_cred_apinizer_text(ngx_cred_receipt_t *receipt);
 static ngx_int_t ngx_cred_apinizer_error(ngx_cred_view_t *view,
     ngx_cred_answer_t *answer, const char *error, const char *format,
     ngx_str_t *name);
@@ -35,6 +38,8 @@ ngx_cred_api_t  ngx_cred_apinizer = {
     .method = NGX_HTTP_DELETE,
     .headers = { ngx_string("authorization") },
     .rules = { .membership = 1 },
+    .unclear = ngx_string("{\"error\":\"bad_request\",\"error_description\":"
+                          "\"Cred-Dry-Run must be true or false\"}"),
     .route = ngx_cred_apinizer_route,
     .identify = ngx_cred_apinizer_identify,
     .answer = ngx_cred_apinizer_answer
@@ -86,6 +91,24 @@ static ngx_str_t  ngx_cred_apinizer_reasons[] = {
     ngx_string(",\"success\":false,\"message\":\"Gateways have not confirmed, "
                "undeployment will be retried\"},")
 };
+
+/* of a dry run: nothing is said to be done that is not */
+
+static ngx_str_t  ngx_cred_apinizer_dry = ngx_string(
+    "{\"success\":true,\"deploymentResult\":{\"success\":true,"
+    "\"message\":\"Dry run: %s\","
+    "\"environmentResults\":[");
+
+static ngx_str_t  ngx_cred_apinizer_would =
+    ngx_string(",\"success\":true,\"message\":\"Would be undeployed\"},");
+
+static ngx_str_t  ngx_cred_apinizer_would_pend =
+    ngx_string(",\"success\":false,\"message\":\"Environment is not "
+               "registered, undeployment would be pending\"},");
+
+static ngx_str_t  ngx_cred_apinizer_pends =
+    ngx_string(",\"success\":false,\"message\":\"Undeployment is "
+               "pending\"},");
 
 
 /* /apiops/projects/{projectName}/credentials/{username}/ */
@@ -142,6 +165,11 @@ ngx_cred_apinizer_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
                     "\"error_description\":\"Invalid token\"}");
         return NGX_OK;
 
+    case NGX_CRED_INVALID:
+        answer->status = NGX_HTTP_BAD_REQUEST;
+        answer->body = view->fault;
+        return NGX_OK;
+
     case NGX_CRED_SCOPE_NOT_FOUND:
         answer->status = NGX_HTTP_NOT_FOUND;
         return ngx_cred_apinizer_error(view, answer, "not_found",
@@ -196,12 +224,12 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
 
         size += ngx_cred_apinizer_name.len
                 + NGX_CRED_API_QUOTED_LEN(receipt[i].name.len)
-                + ngx_cred_apinizer_text(&receipt[i])->len;
+                + ngx_cred_apinizer_text(outcome, &receipt[i])->len;
         n++;
     }
 
     size += ngx_cred_apinizer_undone.len + 2 * NGX_INT_T_LEN
-            + sizeof("A newer deployment stays");
+            + sizeof("Dry run: undeployment would be pending");
 
     p = ngx_pnalloc(view->pool, size);
     if (p == NULL) {
@@ -218,7 +246,9 @@ ngx_cred_apinizer_deleted(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
             continue;
         }
 
-        p = ngx_cred_apinizer_environment(view, p, &receipt[i]);
+        p = ngx_cred_apinizer_environment(view, p, &receipt[i].name,
+                                    ngx_cred_apinizer_text(outcome,
+                                                           &receipt[i]));
         if (p == NULL) {
             return NGX_ERROR;
         }
@@ -243,6 +273,10 @@ ngx_cred_apinizer_message(u_char *p, ngx_cred_outcome_t *outcome, ngx_uint_t n)
 {
     char  *undone;
 
+    if (outcome->dry_run) {
+        return ngx_cred_apinizer_dry_run(p, outcome, n);
+    }
+
     undone = (char *) ngx_cred_apinizer_undone.data;
 
     if (outcome->npending) {
@@ -266,29 +300,57 @@ ngx_cred_apinizer_message(u_char *p, ngx_cred_outcome_t *outcome, ngx_uint_t n)
 
 
 static u_char *
-ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
-    ngx_cred_receipt_t *receipt)
+ngx_cred_apinizer_dry_run(u_char *p, ngx_cred_outcome_t *outcome, ngx_uint_t n)
 {
-    ngx_str_t  *text;
+    char  *undone;
 
+    undone = (char *) ngx_cred_apinizer_undone.data;
+
+    if (outcome->npending) {
+        return ngx_sprintf(p, undone,
+                           (outcome->result == NGX_CRED_DELETED)
+                           ? "Dry run: undeployment would be pending"
+                           : "Dry run: undeployment is pending",
+                           outcome->npending, n);
+    }
+
+    if (outcome->nsuperseded) {
+        return ngx_sprintf(p, undone, "Dry run: a newer deployment stays",
+                           outcome->nsuperseded, n);
+    }
+
+    return ngx_sprintf(p, (char *) ngx_cred_apinizer_dry.data,
+                       n ? "nothing was changed"
+                         : "no environment is registered");
+}
+
+
+static u_char *
+ngx_cred_apinizer_environment(ngx_cred_view_t *view, u_char *p,
+    ngx_str_t *name, ngx_str_t *text)
+{
     p = ngx_cpymem(p, ngx_cred_apinizer_name.data, ngx_cred_apinizer_name.len);
 
-    p = ngx_cred_api_quote(view, p, &receipt->name);
+    p = ngx_cred_api_quote(view, p, name);
     if (p == NULL) {
         return NULL;
     }
-
-    text = ngx_cred_apinizer_text(receipt);
 
     return ngx_cpymem(p, text->data, text->len);
 }
 
 
 static ngx_str_t *
-ngx_cred_apinizer_text(ngx_cred_receipt_t *receipt)
+ngx_cred_apinizer_text(ngx_cred_outcome_t *outcome, ngx_cred_receipt_t *receipt)
 {
+    if (outcome->dry_run && outcome->result == NGX_CRED_DELETED) {
+        return (receipt->state == NGX_CRED_PENDING)
+               ? &ngx_cred_apinizer_would_pend : &ngx_cred_apinizer_would;
+    }
+
     if (receipt->state == NGX_CRED_PENDING) {
-        return &ngx_cred_apinizer_reasons[receipt->reason];
+        return outcome->dry_run ? &ngx_cred_apinizer_pends
+                                : &ngx_cred_apinizer_reasons[receipt->reason];
     }
 
     return &ngx_cred_apinizer_states[receipt->state];

@@ -30,6 +30,9 @@ ngx_cred_api_t  ngx_cred_deepset = {
     .method = NGX_HTTP_DELETE,
     .headers = { ngx_string("authorization") },
     .rules = { .uses = 1 },
+    .unclear = ngx_string("{\"detail\":[{\"type\":\"literal_error\","
+                          "\"loc\":[\"header\",\"cred-dry-run\"],"
+                          "\"msg\":\"Input should be 'true' or 'false'\"}]}"),
     .route = ngx_cred_deepset_route,
     .identify = ngx_cred_deepset_identify,
     .answer = ngx_cred_deepset_answer

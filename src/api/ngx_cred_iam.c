@@ -32,6 +32,9 @@ ngx_cred_api_t  ngx_cred_iam = {
     .headers = { ngx_string("x-auth-token") },
     .rules = { .role = ngx_string("secu_admin") },
     .request_id = 1,
+    .unclear = ngx_string("{\"error\":{\"message\":"
+                          "\"Request header 'Cred-Dry-Run' is invalid.\","
+                          "\"code\":400,\"title\":\"Bad Request\"}}"),
     .route = ngx_cred_iam_route,
     .identify = ngx_cred_iam_identify,
     .answer = ngx_cred_iam_answer

@@ -40,6 +40,7 @@ ngx_cred_api_t  ngx_cred_thousandeyes = {
     .headers = { ngx_string("authorization") },
     .rules = { .rate = NGX_CRED_THOUSANDEYES_RATE, .membership = 1 },
     .body = 1,
+    .unclear = ngx_string("{\"errorMessage\":\"Invalid Cred-Dry-Run header\"}"),
     .route = ngx_cred_thousandeyes_route,
     .identify = ngx_cred_thousandeyes_identify,
     .answer = ngx_cred_thousandeyes_answer

@@ -94,7 +94,7 @@ ngx_cred_cascade_over(ngx_cred_delete_t *del)
 
     del->cascaded = 1;
 
-    if (del->nundeployments) {
+    if (del->nundeployments && !del->outcome.dry_run) {
         del->outcome.cascade_time = ngx_current_msec - del->cascade_start;
     }
 

@@ -116,6 +116,8 @@ typedef struct {
     ngx_cred_check_e            check;
     ngx_msec_t                  cascade_timeout;
     unsigned                    hurried:1;  /* by that, not the registry's */
+    unsigned                    dry_run:1;  /* nothing is written, and none of
+                                               the environments is asked */
 } ngx_cred_params_t;
 
 
@@ -146,6 +148,10 @@ typedef struct {
     ngx_int_t                   rate_remaining;
     time_t                      rate_reset; /* unix seconds; 0: not counted */
     time_t                      retry_after;   /* seconds to the reset */
+
+    unsigned                    dry_run:1;  /* what would have come of it:
+                                               without an operation, unless it
+                                               would have been resumed */
 
     ngx_uint_t                  replicas;   /* that have it, of those wanted;
                                                see ngx_cred_wait_t */

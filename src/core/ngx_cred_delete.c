@@ -86,6 +86,7 @@ ngx_cred_delete(ngx_cred_registry_t *registry, ngx_cred_params_t *params,
     del->start = ngx_current_msec;
     del->outcome.registry_time = -1;
     del->outcome.cascade_time = -1;
+    del->outcome.dry_run = params->dry_run;
     del->cascade_timeout = params->hurried ? params->cascade_timeout
                                            : registry->cascade_timeout;
 
@@ -157,8 +158,10 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
 
     arg = del->args;
 
+    /* without an operation there is none to write */
+
     arg->data = del->operation;
-    arg->len = NGX_CRED_OPERATION_LEN;
+    arg->len = params->dry_run ? 0 : NGX_CRED_OPERATION_LEN;
     arg++;
 
     arg->data = del->token;
@@ -344,7 +347,9 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
     if (rc == NGX_AGAIN && !del->again) {
         del->again = 1;
 
-        if (del->check->data == ngx_cred_delete_checks[0].data) {
+        if (del->check->data == ngx_cred_delete_checks[0].data
+            && !del->outcome.dry_run)
+        {
             *del->check = ngx_cred_delete_again;
         }
 
@@ -365,7 +370,7 @@ ngx_cred_delete_wait(ngx_cred_delete_t *del)
     ngx_cred_fence_wait_t  *wait;
 
     if (del->registry->fence == NULL || del->handler == NULL
-        || del->outcome.operation.len == 0)
+        || del->outcome.operation.len == 0 || del->outcome.dry_run)
     {
         return;
     }

@@ -34,6 +34,8 @@ static ngx_int_t ngx_cred_delete_rate(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply, time_t now);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t **own);
+static void ngx_cred_delete_state(ngx_cred_delete_t *del,
+    ngx_cred_undeployment_t *u, ngx_str_t *word);
 static ngx_int_t ngx_cred_delete_operation(ngx_cred_delete_t *del,
     ngx_str_t *member);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
@@ -212,7 +214,13 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         return (n || member.len) ? NGX_ERROR : NGX_OK;
     }
 
-    if (ngx_cred_delete_operation(del, &member) != NGX_OK) {
+    if (del->outcome.dry_run && del->outcome.result == NGX_CRED_DELETED) {
+
+        if (member.len) {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_cred_delete_operation(del, &member) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -248,26 +256,37 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
         u->release = ngx_cred_cascade_release;
         u->data = del;
 
-        if (elts[2]->str.len == 7
-            && ngx_strncmp(elts[2]->str.data, "claimed", 7) == 0)
-        {
-            u->claimed = 1;
-
-        } else if (elts[2]->str.len == 7
-                   && ngx_strncmp(elts[2]->str.data, "waiting", 7) == 0)
-        {
-            u->claimed = 1;
-            u->undeployed = 1;
-
-        } else {
-            u->state = ngx_cred_state(&elts[2]->str);
-            u->reason = u->url.len ? NGX_CRED_LATE : NGX_CRED_UNREACHABLE;
-        }
+        ngx_cred_delete_state(del, u, &elts[2]->str);
     }
 
     del->nundeployments = n;
 
     return NGX_OK;
+}
+
+
+/* what a dry run would claim is not: it is a part of the answer alone */
+
+static void
+ngx_cred_delete_state(ngx_cred_delete_t *del, ngx_cred_undeployment_t *u,
+    ngx_str_t *word)
+{
+    ngx_uint_t  claimed, waiting;
+
+    claimed = (word->len == 7 && ngx_strncmp(word->data, "claimed", 7) == 0);
+    waiting = (word->len == 7 && ngx_strncmp(word->data, "waiting", 7) == 0);
+
+    if (!claimed && !waiting) {
+        u->state = ngx_cred_state(word);
+        u->reason = u->url.len ? NGX_CRED_LATE : NGX_CRED_UNREACHABLE;
+
+    } else if (!del->outcome.dry_run) {
+        u->claimed = 1;
+        u->undeployed = waiting;
+
+    } else if (del->outcome.result == NGX_CRED_DELETED) {
+        u->state = NGX_CRED_UNDEPLOYED;
+    }
 }
 
 

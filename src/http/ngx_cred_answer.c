@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome, ngx_cred_answer_t *answer);
 static ngx_int_t ngx_http_cred_applied(ngx_http_cred_ctx_t *ctx,
     ngx_cred_outcome_t *outcome);
+static ngx_int_t ngx_http_cred_dry_run(ngx_http_cred_ctx_t *ctx,
+    ngx_cred_outcome_t *outcome);
 static ngx_int_t ngx_http_cred_content_type(ngx_http_request_t *r,
     ngx_cred_answer_t *answer);
 static ngx_int_t ngx_http_cred_no_expires(ngx_http_request_t *r);
@@ -29,6 +31,8 @@ static ngx_int_t ngx_http_cred_names_header(ngx_http_request_t *r,
 static ngx_str_t  ngx_http_cred_preference = ngx_string("Preference-Applied");
 static ngx_str_t  ngx_http_cred_cache_control = ngx_string("Cache-Control");
 static ngx_str_t  ngx_http_cred_no_store = ngx_string("no-store");
+static ngx_str_t  ngx_http_cred_dry = ngx_string("Cred-Dry-Run");
+static ngx_str_t  ngx_http_cred_environments = ngx_string("Cred-Environments");
 static ngx_str_t  ngx_http_cred_operation = ngx_string("Cred-Operation");
 static ngx_str_t  ngx_http_cred_pending = ngx_string("Cred-Pending");
 static ngx_str_t  ngx_http_cred_replicas = ngx_string("Cred-Replicas");
@@ -186,7 +190,15 @@ ngx_http_cred_headers(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome,
         return NGX_ERROR;
     }
 
-    if (ctx->params.hurried && ngx_http_cred_applied(ctx, outcome) != NGX_OK) {
+    if (ctx->params.dry_run) {
+
+        if (ngx_http_cred_dry_run(ctx, outcome) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (ctx->params.hurried
+               && ngx_http_cred_applied(ctx, outcome) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -229,6 +241,26 @@ ngx_http_cred_applied(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 
     return ngx_http_cred_header(ctx->request, &ngx_http_cred_preference, &value)
            ? NGX_OK : NGX_ERROR;
+}
+
+
+/* a refusal has it, too: nothing was counted or audited */
+
+static ngx_int_t
+ngx_http_cred_dry_run(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
+{
+    ngx_str_t  value;
+
+    ngx_str_set(&value, "true");
+
+    if (ngx_http_cred_header(ctx->request, &ngx_http_cred_dry, &value) == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cred_names_header(ctx->request,
+                                      &ngx_http_cred_environments, outcome,
+                                      NGX_CRED_NSTATES);
 }
 
 
@@ -306,7 +338,10 @@ ngx_http_cred_no_expires(ngx_http_request_t *r)
 }
 
 
-/* the environments in this state */
+/*
+ * The environments in this state, or all that an answer names; there is no such
+ * field without any.
+ */
 
 static ngx_int_t
 ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
@@ -317,6 +352,10 @@ ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
     ngx_str_t            value;
     ngx_uint_t           i;
     ngx_cred_receipt_t  *receipt;
+
+    if (outcome->nreceipts == 0) {
+        return NGX_OK;
+    }
 
     len = 0;
     receipt = outcome->receipts;
@@ -334,7 +373,10 @@ ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
 
     for (i = 0; i < outcome->nreceipts; i++) {
 
-        if (receipt[i].state != state) {
+        if (state == NGX_CRED_NSTATES
+            ? receipt[i].state == NGX_CRED_UNREGISTERED
+            : receipt[i].state != state)
+        {
             continue;
         }
 
@@ -348,6 +390,10 @@ ngx_http_cred_names_header(ngx_http_request_t *r, ngx_str_t *key,
     }
 
     value.len = p - value.data;
+
+    if (value.len == 0) {
+        return NGX_OK;
+    }
 
     return ngx_http_cred_header(r, key, &value) ? NGX_OK : NGX_ERROR;
 }

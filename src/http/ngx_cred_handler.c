@@ -442,6 +442,11 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
 
     ctx->id = params->id;
 
+    if (ctx->unclear) {
+        params->check = NGX_CRED_CHECK_TOKEN;
+        ctx->view.fault = ctx->api->unclear;
+    }
+
     if (ctx->absent) {
         params->check = NGX_CRED_CHECK_ABSENT;
     }

@@ -134,6 +134,8 @@ typedef struct {
     ngx_uint_t                  absent;        /* another spelling of a route:
                                                   no credential has it */
     ngx_uint_t                  wait;          /* seconds, if params.hurried */
+    ngx_uint_t                  unclear;       /* whether it is a dry run: then
+                                                  nothing is deleted */
 
     /* for the variables; strings in the pool of the request */
 

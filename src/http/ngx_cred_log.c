@@ -29,7 +29,7 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
     ngx_log_t   *log;
     u_char       line[NGX_HTTP_CRED_LOG_LINE];
 
-    if (outcome->result == NGX_CRED_DELETED) {
+    if (outcome->result == NGX_CRED_DELETED && !outcome->dry_run) {
         ngx_http_cred_log_deserted(ctx);
     }
 
@@ -43,7 +43,7 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
     }
 
     if (log->log_level < NGX_LOG_INFO
-        || (outcome->operation.len
+        || (outcome->operation.len && !outcome->dry_run
             && outcome->npending + outcome->nsuperseded
                + outcome->nnot_deployed == 0))
     {
@@ -82,8 +82,9 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
                                     NGX_CRED_NOT_DEPLOYED);
     }
 
-    ngx_log_error(NGX_LOG_INFO, log, 0, "delete: %*s", (size_t) (p - line),
-                  line);
+    ngx_log_error(NGX_LOG_INFO, log, 0, "%s: %*s",
+                  ctx->params.dry_run ? "dry run" : "delete",
+                  (size_t) (p - line), line);
 }
 
 

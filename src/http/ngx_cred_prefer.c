@@ -19,6 +19,7 @@
 
 typedef struct {
     ngx_uint_t  traceparent;
+    ngx_uint_t  dry_run;
     ngx_int_t   wait;
 } ngx_http_cred_fields_t;
 
@@ -26,6 +27,8 @@ typedef struct {
 static void ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
     ngx_http_cred_fields_t *sent, ngx_table_elt_t *header);
 static void ngx_http_cred_prefer_wait(ngx_http_cred_ctx_t *ctx);
+static void ngx_http_cred_prefer_dry_run(ngx_http_cred_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t first);
 static ngx_uint_t ngx_http_cred_prefer_is(ngx_table_elt_t *header,
     const char *name);
 
@@ -111,9 +114,42 @@ ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
 
         return;
 
+    case sizeof("cred-dry-run") - 1:
+
+        if (ngx_http_cred_prefer_is(header, "cred-dry-run")) {
+            ngx_http_cred_prefer_dry_run(ctx, &header->value,
+                                         ++sent->dry_run == 1);
+        }
+
+        return;
+
     default:
         return;
     }
+}
+
+
+/* whoever may have meant a dry run must not have anything deleted */
+
+static void
+ngx_http_cred_prefer_dry_run(ngx_http_cred_ctx_t *ctx, ngx_str_t *value,
+    ngx_uint_t first)
+{
+    if (first && value->len == 4
+        && ngx_strncasecmp(value->data, (u_char *) "true", 4) == 0)
+    {
+        ctx->params.dry_run = 1;
+        return;
+    }
+
+    if (first && value->len == 5
+        && ngx_strncasecmp(value->data, (u_char *) "false", 5) == 0)
+    {
+        return;
+    }
+
+    ctx->params.dry_run = 0;
+    ctx->unclear = 1;
 }
 
 

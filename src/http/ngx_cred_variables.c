@@ -17,6 +17,8 @@ static ngx_int_t ngx_http_cred_string_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cred_result_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_cred_dry_run_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cred_count_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cred_time_variable(ngx_http_request_t *r,
@@ -38,6 +40,9 @@ static ngx_http_variable_t  ngx_http_cred_variables[] = {
       offsetof(ngx_http_cred_ctx_t, subject), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("cred_result"), NULL, ngx_http_cred_result_variable,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cred_dry_run"), NULL, ngx_http_cred_dry_run_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("cred_operation"), NULL, ngx_http_cred_string_variable,
@@ -141,6 +146,21 @@ ngx_http_cred_result_variable(ngx_http_request_t *r,
 
 
 static ngx_int_t
+ngx_http_cred_dry_run_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_cred_ctx_t  *ctx;
+
+    static ngx_str_t  yes = ngx_string("1");
+
+    ctx = ngx_http_cred_get_ctx(r);
+
+    return ngx_http_cred_variable(v, (ctx && ctx->params.dry_run) ? &yes
+                                                                  : NULL);
+}
+
+
+static ngx_int_t
 ngx_http_cred_count_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
@@ -150,7 +170,12 @@ ngx_http_cred_count_variable(ngx_http_request_t *r,
 
     ctx = ngx_http_cred_get_ctx(r);
 
-    if (ctx == NULL || ctx->operation.len == 0) {
+    /* a dry run of a delete has no operation */
+
+    if (ctx == NULL
+        || (ctx->operation.len == 0
+            && ctx->result != ngx_cred_result_name(NGX_CRED_DELETED)))
+    {
         return ngx_http_cred_variable(v, NULL);
     }
 

@@ -1,17 +1,18 @@
 -- Deletes credentials in the registry, each for itself: all is checked before
 -- anything is written, since a script has no rollback.  It runs in one step, so
 -- credential, grants, index entry, operation and pending entries change
--- together or not at all.
+-- together or not at all.  A dry run goes through the same checks and says what
+-- would come of it; it writes nothing.
 --
 -- KEYS[1]  P:audit
 -- ARGV     prefix, lease (ms), API and its rules: membership (0|1), deletes per
 --          minute (0: any number), role or "", uses (0|1), the deadline (ms, by
 --          this Redis' clock), and how many entries P:audit keeps; then for
---          each delete operation, SHA-256 of the token, required subject or "",
---          scope or "" (the token's own), id, client address, traceparent or
---          "", and how far to go: all, absent (no credential has this id),
---          nowhere (nor this scope), token, or again (all, and it may be done
---          already)
+--          each delete operation or, for a dry run, "", SHA-256 of the token,
+--          required subject or "", scope or "" (the token's own), id, client
+--          address, traceparent or "", and how far to go: all, absent (no
+--          credential has this id), nowhere (nor this scope), token, or again
+--          (all, and it may be done already)
 -- returns  time (ms); then for each delete seven elements: result (or "late",
 --          or "full": no room in this reply, nothing was done), subject, scope,
 --          member, where in this array its cascade begins, of how many
@@ -19,7 +20,9 @@
 --          reset (s), with spaces between; then the cascades: name, URL and
 --          state of each environment, of which the "claimed" ones are for the
 --          caller to undeploy now, and the "waiting" ones, which were undeployed
---          by an attempt whose gateways have not confirmed
+--          by an attempt whose gateways have not confirmed; of a dry run they
+--          are those that it would claim, and it is a member of nothing unless
+--          it would resume
 --
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.
@@ -65,6 +68,10 @@ local function traced(ask, ...)
 end
 
 local function audit(ask, result, operation, ...)
+    if ask.dry then
+        return
+    end
+
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[9], '*', 'api', ARGV[3],
                'scope', ask.scope, 'id', ask.id, 'subject', ask.subject,
                'client', ask.client, 'result', result, 'operation', operation,
@@ -174,7 +181,7 @@ end
 
 -- What is asked again was counted the first time.  A count that does not expire
 -- is no count of this minute: somebody has restored it, or Redis was killed
--- before it could say when
+-- before it could say when.  A dry run is told what it would have counted
 
 local function check_rate(ask)
     local key = this.own .. ':rate' .. ask.owned
@@ -183,7 +190,10 @@ local function check_rate(ask)
     local reset = (math.floor(clock[1] / 60) + 1) * 60
     local count
 
-    if ask.again then
+    if ask.dry then
+        count = redis.call('TTL', key) < 0 and 1
+                or (tonumber(redis.call('GET', key)) or 0) + 1
+    elseif ask.again then
         count = tonumber(redis.call('GET', key)) or 1
     else
         count = redis.call('INCR', key)
@@ -289,7 +299,9 @@ local function resume(ask, operation, result)
 
     if not fields.api then
         -- somebody has deleted it
-        redis.call('DEL', ask.open)
+        if not ask.dry then
+            redis.call('DEL', ask.open)
+        end
         return refuse(ask, 'not_found')
     end
     if not allowed(ask, fields.owner) then
@@ -315,7 +327,9 @@ local function resume(ask, operation, result)
     end
 
     for _, receipt in ipairs(receipts) do
-        if receipt.state == 'claimed' or receipt.state == 'waiting' then
+        if not ask.dry
+           and (receipt.state == 'claimed' or receipt.state == 'waiting')
+        then
             redis.call('ZADD', receipt.key, this.due, member)
             redis.call('SADD', this.P .. ':pending', receipt.name)
         end
@@ -431,6 +445,9 @@ local function delete(ask)
     local concerned = this.known[ask.owned] or concern(ask.owned)
     if concerned == 'full' then
         return 'full'
+    end
+    if ask.dry then
+        return answer(ask, 'deleted', '', concerned.start, concerned.count)
     end
 
     local member = ARGV[3] .. ask.names .. ':' .. ask.revision .. ':'
@@ -552,12 +569,16 @@ local function serve(i, n)
     local token, required = find_token(ARGV[i + 1]), ARGV[i + 2]
 
     if not token or (required ~= '' and required ~= token[1]) then
+        if ARGV[i] == '' then
+            return fail(n, 'unauthorized')
+        end
         return unauthorized(i, n)
     end
 
     local scope = ARGV[i + 3]
     local ask = {
-        answer = n, operation = ARGV[i], id = ARGV[i + 4],
+        answer = n, operation = ARGV[i], dry = ARGV[i] == '',
+        id = ARGV[i + 4],
         scope = scope ~= '' and scope or token[2] or '',
         client = ARGV[i + 5], trace = ARGV[i + 6], how = ARGV[i + 7],
         subject = token[1], roles = token[3] or '',

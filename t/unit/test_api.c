@@ -28,7 +28,7 @@ test_table(void)
 
         unit_ok(n == 1, "table: %s", api->name.data);
         unit_ok(api->method && api->headers[0].len && api->route
-                && api->identify && api->answer,
+                && api->identify && api->answer && api->unclear.len,
                 "table: %s: complete", api->name.data);
     }
 
