@@ -109,7 +109,9 @@ ngx_cred_cascade_complete(ngx_cred_delete_t *del)
 {
     del->answered = 1;
 
-    ngx_cred_status_deleted(del->api_number, del->outcome.result);
+    if (!del->outcome.dry_run) {
+        ngx_cred_status_deleted(del->api_number, del->outcome.result);
+    }
 
     if (del->handler) {
 

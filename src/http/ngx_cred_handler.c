@@ -487,7 +487,9 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
 static ngx_int_t
 ngx_http_cred_refuse(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
 {
-    ngx_cred_status_deleted(ctx->params.api_number, outcome->result);
+    if (!ctx->params.dry_run) {
+        ngx_cred_status_deleted(ctx->params.api_number, outcome->result);
+    }
 
     return ngx_http_cred_answer(ctx, outcome);
 }
