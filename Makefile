@@ -125,6 +125,13 @@ test-deps:
 	@util/install-deps build test
 	@$(MAKE) -s --no-print-directory $(PERL5)
 
+# of what cred_status shows of a real system, for the documentation
+
+screenshots:
+	@util/install-deps build test screenshots
+	@$(MAKE) -s --no-print-directory $(PERL5) all
+	@util/screenshots
+
 bench:
 	@util/install-deps build bench
 	@$(MAKE) --no-print-directory all $(NODE)
@@ -269,6 +276,7 @@ help:
 	@echo "make test-package installs, uses and removes it, in fresh folders;"
 	@echo "                 SUITES=\"bookworm trixie sid\" for other Debians"
 	@echo "make bench       figures"
+	@echo "make screenshots doc/images, of a real system in a real browser"
 	@echo "make clean       removes build/"
 	@echo
 	@echo "After make test, one file is quickest by"
@@ -277,5 +285,5 @@ help:
 FORCE:
 
 .PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
-	test-matrix test-deps bench asan valgrind static install install-files \
+	test-matrix test-deps screenshots bench asan valgrind static install install-files \
 	uninstall deb test-package clean help

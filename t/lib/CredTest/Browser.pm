@@ -9,7 +9,7 @@ use warnings;
 use HTTP::Tiny ();
 use JSON::PP ();
 use MIME::Base64 ();
-use Scalar::Util ();
+use POSIX ();
 
 use CredTest::Process;
 
@@ -31,32 +31,39 @@ sub programs {
 }
 
 
-# starts both, in a process group and with a profile of their own
+# starts both, in a process group and with a profile of their own, which outlive
+# a block
 
 sub start {
     my ($class, %args) = @_;
 
     my ($driver, $chromium) = programs() or die "no chromedriver and chromium";
     my $port = free_port();
-    my $dir = temp_dir() . '/browser-' . $port;
+    my $dir = temp_dir() . "/browser-$port";
 
     mkdir $dir;
 
-    my $pid = spawn('browser', 'chromedriver', sub {
+    my $pid = fork // die "fork: $!";
+
+    if ($pid == 0) {
         setpgrp;
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$dir/log";
+        open STDERR, '>&', \*STDOUT;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
         $ENV{HOME} = $ENV{XDG_CONFIG_HOME} = $ENV{XDG_CACHE_HOME} = $dir;
         $ENV{TZ} = $args{zone} || 'UTC';
-        exec $driver, "--port=$port", '--log-level=WARNING';
-    });
+        exec $driver, "--port=$port", '--log-level=WARNING'
+            or POSIX::_exit(1);
+    }
 
     my $self = bless {
-        pid => $pid, url => "http://127.0.0.1:$port",
+        pid => $pid, owner => $$, url => "http://127.0.0.1:$port",
         http => HTTP::Tiny->new(timeout => 4 * $CredTest::Process::Patience),
     }, $class;
 
     wait_for(sub { eval { $self->wire('GET', '/status')->{ready} } })
-        or die "chromedriver does not start:\n" . slurp(temp_dir()
-                                                        . '/chromedriver.log');
+        or die "chromedriver does not start:\n" . slurp("$dir/log");
 
     my @flags = ('--headless=new', '--disable-gpu', '--hide-scrollbars',
                  '--no-first-run', '--disable-dev-shm-usage',
@@ -142,18 +149,24 @@ sub prefers {
 }
 
 
+# dark or light, and nothing moves
+
 sub dark {
     my ($self, $on) = @_;
-    return $self->prefers(color_scheme => $on // 1 ? 'dark' : 'light');
+
+    return $self->prefers(color_scheme => $on // 1 ? 'dark' : 'light',
+                          reduced_motion => 'reduce');
 }
 
 
-# all of the page, as PNG
+# all of the page, or as much of it, as PNG
 
 sub screenshot {
-    my ($self, $file) = @_;
+    my ($self, $file, $height) = @_;
 
     my $size = $self->tools('Page.getLayoutMetrics')->{cssContentSize};
+    $size->{height} = $height if $height && $height < $size->{height};
+
     my $image = $self->tools('Page.captureScreenshot', format => 'png',
         captureBeyondViewport => JSON::PP::true,
         clip => { x => 0, y => 0, width => $size->{width},
@@ -245,19 +258,22 @@ sub network {
 }
 
 
-# ends what it has started, by its group
+# Ends what it has started.  Not all of a browser leaves with its driver
 
 sub stop {
     my ($self) = @_;
 
+    return if $self->{owner} != $$;
     my $pid = delete $self->{pid} or return;
 
-    local ($?, $@);
+    local ($?, $@, $!);
 
     eval { $self->wire('DELETE', $self->{session}) } if $self->{session};
     kill 'TERM', -$pid;
-    reap($pid, 'TERM');
+    wait_for(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 5);
     kill 'KILL', -$pid;
+    waitpid $pid, 0;
+    wait_for(sub { !kill 0, -$pid }, 5);
 }
 
 
