@@ -171,7 +171,8 @@ is(del('x', token => $token{alice})->{status}, 401, 'are revoked');
 is(del('x', token => $token{bob})->{status}, 404, 'those of others are not');
 is(redis('registry', 'EXISTS', '{cred}:apinizer:token:abcd1'), 1, 'and nothing else');
 
-is(cred('--version')->{out}, "cred 0.1.0\n", 'version');
+my ($version) = slurp('CHANGES') =~ /^Changes with \w+ (\S+)/m;
+is(cred('--version')->{out}, "cred $version\n", 'version');
 like(cred('help')->{out}, qr/^usage: cred/, 'help');
 like(cred('help', $_)->{out}, qr/^  $_ /m, "help $_") for qw(token environment member credential audit);
 
@@ -532,3 +533,75 @@ is_deeply([ map { "$_->{where} $_->{revision}" } @$got ], ['registry 4', 'produc
 
 redis('registry', 'SADD', '{cred}:apinizer:environments:p', 'staging');
 is_deeply([ map { $_->{environment} } @{ cred_json('credential', 'deploy', 'apinizer', 'p', 'c:d') } ], ['staging'], 'what concerns the scope');
+
+
+
+=== TEST 17: the rights that cred(1) names are enough
+--- script
+my ($acl) = slurp('doc/cred.1') =~ /^ACL SETUSER operator on >SECRET (.*?)\n\.Ed/ms;
+for my $name (qw(registry staging)) {
+    is(redis($name, 'ACL', 'SETUSER', 'operator', 'on', '>SECRET', split ' ', $acl), 'OK', $name);
+    redis($name, 'ACL', 'LOG', 'RESET');
+}
+my $url = 'redis://operator:SECRET@127.0.0.1:';
+my @by = ('-u', $url . redis_port('registry'));
+
+sub may { my (@words) = @_;
+    my $got = cred(@by, @words);
+    is($got->{status}, 0, "@words[0, 1]") or diag($got->{out} . $got->{err});
+    return $got }
+
+may('environment', 'add', 'staging', $url . redis_port('staging'));
+my $token = line(may('token', 'add', 'apinizer', 'alice')->{out});
+may('token', 'list');
+may('member', 'set', 'apinizer', 'p', 'alice', 'manage');
+may('member', 'list', 'apinizer', 'p');
+may('credential', 'add', 'apinizer', 'p', 'c', '--new-key');
+may('credential', 'deploy', 'apinizer', 'p', 'c');
+may('credential', 'show', 'apinizer', 'p', 'c');
+may('credential', 'list', 'apinizer');
+del('c', token => $token, project => 'p');
+redis('registry', 'ZADD', '{cred}:pending:staging', 1, 'apinizer:p:x:0:ff');
+may('environment', 'rename', 'staging', 'stage');
+may($_, '--json') for qw(pending audit);
+redis('registry', 'DEL', '{cred}:pending:stage', '{cred}:since:stage');
+may('environment', 'remove', 'stage', '--force');
+may('token', 'revoke', 'apinizer', '--subject', 'alice');
+may('member', 'remove', 'apinizer', 'p', 'alice');
+may('credential', 'add', 'apinizer', 'p', 'c2', '--grant', 'G');
+may('credential', 'show', 'apinizer', 'p', 'c2');
+may('environment', 'add', 'staging', $url . redis_port('staging'));
+cred(@by, 'doctor');
+
+# what doctor tries on behalf of nginx is all that it may not
+
+for my $name (qw(registry staging)) {
+    my %log = map { $_ => 1 } scalar(redis($name, 'ACL', 'LOG', 1000)) =~ /object (\S+) username operator/g;
+    delete @log{qw(decr expire expireat getset incr persist ttl xadd zadd zrem
+                   zrevrangebyscore zscore publish setex xlen)};
+    is_deeply([ sort keys %log ], [], "$name: nothing else was refused");
+}
+
+redis('registry', 'ACL', 'DELUSER', 'operator');
+redis('staging', 'ACL', 'DELUSER', 'operator');
+
+
+
+=== TEST 18: completion
+--- script
+sub complete { my (@words) = @_;
+    open my $out, '-|', 'bash', '-c', '. util/cred.bash-completion; COMP_WORDS=("$@"); '
+        . 'COMP_CWORD=$(($# - 1)); _cred; printf "%s\n" "${COMPREPLY[@]}"', 'bash', @words;
+    return join ' ', map { chomp; $_ } <$out> }
+
+is(complete('cred', 't'), 'token', 'a command');
+is(complete('cred', '--json', 'token', ''), 'add list revoke', 'after an option');
+is(complete('cred', '-u', 'redis://x', 'member', 'set', 'a'), 'apinizer alloy', 'an API');
+is(complete('cred', 'member', 'set', 'alloy', 's', 'u', ''), 'manage view', 'a right');
+is(complete('cred', 'token', 'add', '--tok'), '--token-from-stdin', 'an option');
+is(complete('cred', '-c', 'util/cred.bash'), 'util/cred.bash-completion', 'a file');
+
+my $usage = cred('help')->{out};
+my ($words) = slurp('util/cred.bash-completion') =~ /(.*)/s;
+like($words, qr/\Q$_\E/, "$_ is completed") for $usage =~ /(--[a-z][a-z-]+)/g;
+like(slurp('doc/cred.1'), qr/\Q@{[ s{-}{}r ]}\E/, "$_ is in the manual") for $usage =~ /(--[a-z][a-z-]+)/g;
