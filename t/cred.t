@@ -425,8 +425,23 @@ print $out "p\@ss/:%#\nsecond line\n";
 close $out;
 reads('password file', {}, '-u', 'redis://op@127.0.0.1:' . redis_port('registry'), '--password-file', "$dir/cred.password");
 reads('REDISCLI_AUTH', { env => { REDISCLI_AUTH => 'p@ss/:%#' } }, '-u', 'redis://op@127.0.0.1:' . redis_port('registry'));
-reads('nginx', {}, '-c', "$ENV{TEST_NGINX_SERVROOT}/conf/nginx.conf", '--nginx',
-      "$ENV{TEST_NGINX_BINARY} -p $ENV{TEST_NGINX_SERVROOT} -e stderr");
+# what nginx says is mixed up with nothing that is to be written
+
+my @conf = ('-c', "$ENV{TEST_NGINX_SERVROOT}/conf/nginx.conf", '--nginx',
+            "$ENV{TEST_NGINX_BINARY} -p $ENV{TEST_NGINX_SERVROOT} -e stderr");
+reads('nginx', {}, @conf);
+sub by_conf { cred_run({ bare => 1, in => 'IN' }, @conf, @_) }
+
+is(by_conf('environment', 'add', 'third', redis_tcp('staging') . '/1')->{status}, 0, 'nginx: environment');
+is(redis('registry', 'HGET', '{cred}:environments', 'third'), redis_tcp('staging') . '/1', 'its own URL');
+my $key = line(by_conf('credential', 'add', 'apinizer', 'p', 'c', '--new-key')->{out});
+is(redis('registry', 'HGET', '{cred}:apinizer:credential:p:c', 'keys'), sha256($key), 'nginx: a key');
+by_conf('credential', 'add', 'apinizer', 'p', 'd', '--key-from-stdin');
+is(redis('registry', 'HGET', '{cred}:apinizer:credential:p:d', 'keys'), sha256('IN'), 'nginx: a key of stdin');
+my $token = line(by_conf('token', 'add', 'apinizer', 'alice')->{out});
+is(redis('registry', 'HGET', '{cred}:apinizer:token:' . sha256($token), 'subject'), 'alice', 'nginx: a token');
+is(by_conf('credential', 'deploy', 'apinizer', 'p', 'c')->{status}, 0, 'nginx: deploy');
+is(by_conf('environment', 'remove', 'third')->{status}, 0, 'nginx: remove');
 
 is(@{ cred_json('--prefix', 'other', 'environment', 'list') }, 0, 'another prefix');
 cred_is('another database', 0, qr/^\z/, '-u', redis_tcp('registry') . '/3', 'environment', 'list');
@@ -472,6 +487,7 @@ cred_ok('token', '-u', $url, 'member', 'set', 'apinizer', 'p', 'alice', 'manage'
 is_deeply([ map { $_->{environment} } @{ cred_json('-u', $url, 'environment', 'list') } ], ['prod'], 'list');
 is(redis(cluster_owner('{cred}'), 'HKEYS', '{cred}:environments'), 'prod', 'at the owner');
 is(@{ cred_json('-u', $url, 'token', 'list') }, 0, 'scan');
+is_deeply([ sort map { $_->{check} } @{ cred_json('-u', $url, 'doctor') } ], ['aof'], 'doctor');
 
 
 

@@ -223,10 +223,14 @@ my @faults = (
     ['registry-command' => qr/lacks \+wait$/,
         sub {
             acl('registry', '~*', '+@all', '-wait');
-            my $text = slurp($conf) =~ s/(cred_registry .*)/$1 cred_registry_wait 1 1s;/r;
-            open my $out, '>', $conf;
-            print $out $text;
+            write_conf(registry => 'cred_registry redis://nginx:secret@127.0.0.1:'
+                                   . redis_port('registry')
+                                   . '; cred_registry_wait 1 1s;');
         }],
+    ['registry-version' => qr/does not know WAITAOF, which cred_registry_wait asks for/,
+        sub {
+            write_conf(http => 'cred_registry_wait 1 1s aof;');
+        }, waitaof => 0],
     ['registry-keys' => qr/may not use keys of the prefix \{cred\}/,
         sub { acl('registry', '~cred:*', '+@all') }],
     ['registry-keys' => qr/may not use all keys of the prefix \{cred\}/,
@@ -412,6 +416,11 @@ for my $fault (@faults) {
         skip "$name: not root", 3 if $args{root} && !$root;
 
         healthy();
+
+        skip "$name: it knows WAITAOF", 3
+            if exists $args{waitaof}
+               && redis('registry', 'WAITAOF', 0, 0, 1) !~ /unknown command/;
+
         $plant->();
 
         $got = doctor(%args, words => ['--json', @{ $args{words} || [] }]);
