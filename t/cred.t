@@ -361,8 +361,9 @@ like(cred_json('audit', '--all')->[0]{result}, qr/unauthorized|not_found|invalid
 my $log = "$main::dir/argv";
 mkdir "$main::dir/argv.bin";
 
-for my $name (qw(redis-cli openssl sha256sum timeout awk sed)) {
+for my $name (qw(redis-cli valkey-cli openssl sha256sum timeout awk sed)) {
     my ($real) = grep { -x } map { "$_/$name" } qw(/usr/bin /bin /usr/local/bin);
+    next unless $real;
     open my $out, '>', "$main::dir/argv.bin/$name" or die $!;
     print $out "#!/bin/sh\nprintf '%s\\n' \"\$0 \$*\" >> $log\nexec $real \"\$@\"\n";
     close $out;
@@ -394,7 +395,7 @@ by_env({}, 'environment', 'list');
 by_env({}, 'doctor', '--nginx', 'none');
 
 my $argv = slurp($log);
-like($argv, qr/redis-cli/, 'what was called');
+like($argv, qr/ EVAL /, 'what was called');
 unlike($argv, qr/REGISTRY.{1,3}PASS|STAGING.{1,3}PASS|OWN_TOKEN|\Q$token\E|\Q$key\E/, 'has no secret');
 unlike(join('', @outs), qr/REGISTRY.{1,3}PASS|STAGING.{1,3}PASS|OWN_TOKEN/, 'nor has what was said');
 
@@ -627,3 +628,8 @@ my $usage = cred('help')->{out};
 my ($words) = slurp('util/cred.bash-completion') =~ /(.*)/s;
 like($words, qr/\Q$_\E/, "$_ is completed") for $usage =~ /(--[a-z][a-z-]+)/g;
 like(slurp('doc/cred.1'), qr/\Q@{[ s{-}{}r ]}\E/, "$_ is in the manual") for $usage =~ /(--[a-z][a-z-]+)/g;
+
+SKIP: {
+    skip 'no mandoc', 1 if system('command -v mandoc >/dev/null');
+    is(scalar(`mandoc -Tlint -W warning doc/cred.1 2>/dev/null`), '', 'mandoc has no complaint');
+}

@@ -378,10 +378,16 @@ is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, as JSON');
 # what a user of README's line may do is enough
 
 acl('registry', all($commands));
+pending('staging');
+environment(redis_tcp('registry'));
 $got = doctor(words => ['--json']);
-is_deeply([ map { $_->{check} } @{ findings($got) } ], ['data'],
+is_deeply([ sort map { $_->{check} } @{ findings($got) } ], ['data', 'environment-registry'],
           'the rights of README are enough, but for looking at data');
-is($got->{status}, 2, 'which could not be looked at');
+healthy();
+acl('registry', all($commands));
+$got = doctor(words => ['--json']);
+is_deeply([ map { "$_->{level} $_->{check}" } @{ findings($got) } ], ['unknown data'], 'which is unknown');
+is($got->{status}, 2, 'and no fault');
 
 $got = doctor(words => ['--json', '-u', redis_tcp('registry')]);
 is("$got->{status} $got->{out}", "0 []\n", 'by another user they are');
