@@ -22,15 +22,15 @@ certificate('expired', names => 'DNS:localhost', expired => 1);
 certificate('foreign', names => 'DNS:localhost', by => 'stranger');
 certificate('named', names => 'DNS:redis.test');
 
-my ($commands, $environment_commands) = readme();
+my ($commands, $environment_commands, $gateway_commands) = readme();
 my $since = POSIX::floor(time) - 3600;
 
 
-# README's lines of an ACL: that of the registry, and that of an environment
+# README's lines of an ACL: of the registry, of an environment, of a gateway
 
 sub readme {
     my ($acl) = slurp('README.md') =~ /^Users of an ACL need(.*?)^All of these/ms;
-    my @lines = $acl =~ /ACL SETUSER cred on >SECRET (.*?)\n\n/sg;
+    my @lines = $acl =~ /ACL SETUSER (?:cred|gateway) on >SECRET (.*?)\n\n/sg;
     return map { join ' ', split ' ' } @lines;
 }
 
@@ -180,6 +180,20 @@ sub secure {
 }
 
 
+# an nginx that is a gateway of staging alone
+
+sub gateway_conf {
+    my ($url) = @_;
+    write_conf(registry => "cred_environment $url;", location => 'cred_access apinizer;');
+}
+
+
+sub gateway_acl {
+    redis('staging', 'ACL', 'SETUSER', 'nginx', 'reset', 'on', '>secret', @_);
+    gateway_conf('redis://nginx:secret@127.0.0.1:' . redis_port('staging'));
+}
+
+
 # a clock that is wrong here
 
 sub wrong_clock {
@@ -324,6 +338,17 @@ my @faults = (
         level => 'note'],
     ['registry-certificate' => qr/the certificate of the registry localhost:\d+\/0 is not good/,
         sub { write_conf(registry => 'cred_registry ' . redis_secure('registry', 'foreign') . ';') }],
+    ['gateway-unreachable' => qr/the cred_environment \S+ is not reached from here/,
+        sub { gateway_conf('redis://127.0.0.1:' . free_port()) }],
+    ['gateway-registry' => qr/the cred_environment \S+ is a registry, and gives no lease/,
+        sub { gateway_conf(redis_tcp('registry')) }],
+    ['gateway-replica' => qr/the cred_environment \S+ is a replica/,
+        sub { redis('staging', 'REPLICAOF', '127.0.0.1', redis_port('other'));
+              gateway_acl(all($gateway_commands)) }],
+    ['gateway-command' => qr/the user of the cred_environment \S+ lacks \+hset \+xadd$/,
+        sub { gateway_acl(all($gateway_commands), '-hset', '-xadd') }],
+    ['gateway-password' => qr/the cred_environment \S+ refuses the password/,
+        sub { gateway_acl(all($gateway_commands), 'resetpass') }],
     [return => qr/the location at \S+doctor.conf:\d+ has "return"/,
         sub { write_conf(location => 'cred_delete apinizer; return 204;') }],
     [return => qr/the server at \S+doctor.conf:\d+ has "return"/,
@@ -396,6 +421,12 @@ secure('good');
 $got = doctor(words => ['--json']);
 is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, by TLS');
 
+healthy();
+gateway_acl('%R~{cred}:*', '~{cred}:gateways', '~{cred}:none', '~{cred}:undeployments',
+            grep { /^[+&]/ } all($gateway_commands));
+$got = doctor(words => ['--json']);
+is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, a gateway with its rights');
+
 $got = doctor(nginx => 'no-such-nginx');
 is($got->{status}, 2, 'without nginx');
 like($got->{out}, qr/^unknown: nginx: there is no command no-such-nginx/, 'why');
@@ -404,11 +435,13 @@ like($got->{out}, qr/^unknown: nginx: there is no command no-such-nginx/, 'why')
 # the lists of commands are those of README
 
 my $script = slurp('util/cred');
-for (['registry_commands', $commands], ['environment_commands', $environment_commands]) {
+for (['registry_commands', $commands], ['environment_commands', $environment_commands],
+     ['gateway_commands', $gateway_commands])
+{
     my ($name, $line) = @$_;
     my ($list) = $script =~ /^$name='(.*?)'/ms;
     is_deeply([ sort 'eval', 'evalsha', 'ping', 'role', 'select', split ' ', $list ],
-              [ sort $line =~ /\+(\w+)/g ],
+              [ sort grep { $_ ne 'subscribe' } $line =~ /\+(\w+)/g ],
               "$name is README's");
 }
 
