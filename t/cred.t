@@ -258,7 +258,7 @@ cred_ok('rename', 'environment', 'rename', 'staging', $new);
 my $key = 'st%25ag%3Aing "2"';
 ok(wait_for(sub { redis('registry', 'ZCARD', "{cred}:pending:$key") == 1 }), 'its pending entry');
 is(redis('registry', 'EXISTS', '{cred}:pending:staging', '{cred}:since:staging'), 0, 'has left');
-is(redis('registry', 'ZCARD', "{cred}:since:$key"), 1, 'since when, too');
+is(redis('registry', 'ZSCORE', "{cred}:since:$key", 'member'), 1, 'since when, too');
 is(redis('registry', 'SMEMBERS', '{cred}:apinizer:environments:MyProject'), "production $new", 'the set of the scope');
 is(redis('registry', 'HEXISTS', '{cred}:positions', $new), 1, 'its position');
 is(redis('registry', 'HEXISTS', '{cred}:positions', 'staging'), 0, 'which has moved');
