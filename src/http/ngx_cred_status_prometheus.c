@@ -469,7 +469,7 @@ ngx_http_cred_status_access(ngx_http_cred_status_text_t *text)
         label = ngx_http_cred_status_label(text, &gateways[i]->name);
 
         ngx_http_cred_status_write(text,
-            "cred_lease_seconds{environment=\"%V\"} %.3f\n", &label,
+            "cred_lease_seconds{redis=\"%V\"} %.3f\n", &label,
             ngx_cred_zone_lease_left(gateways[i]->environment) / 1000.0);
     }
 }
@@ -595,7 +595,10 @@ ngx_http_cred_status_number(double value, u_char *buf)
 }
 
 
-/* what is no UTF-8 must be another label for each name: it is percent-encoded */
+/*
+ * What is no UTF-8 must be another label for each name: it is percent-encoded,
+ * and so is what might look like it
+ */
 
 static ngx_str_t
 ngx_http_cred_status_label(ngx_http_cred_status_text_t *text, ngx_str_t *name)
@@ -617,7 +620,9 @@ ngx_http_cred_status_label(ngx_http_cred_status_text_t *text, ngx_str_t *name)
 
     label.data = p;
 
-    if (utf8.data != name->data) {
+    if (utf8.data != name->data
+        || ngx_strlchr(name->data, name->data + name->len, '%') != NULL)
+    {
         p = (u_char *) ngx_escape_uri(p, name->data, name->len,
                                       NGX_ESCAPE_URI_COMPONENT);
         label.len = p - label.data;
