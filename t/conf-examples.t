@@ -82,6 +82,7 @@ for my $file (glob 'conf-examples/*.conf') {
     check_gateway($file, @{ $gateway{$name} })
         if ok(!!$gateway{$name} == $text =~ /cred_access/, "$file: is known");
     check_deletes($file, $text) if $text =~ /cred_delete/;
+    check_status($file, $backend) if $text =~ /cred_status/;
 
     # the key was good before that, in front of whatever deletes
 
@@ -125,6 +126,23 @@ sub check_deletes {
     like($answer->{body}, qr/"staging","success":true/, "$file: answer");
     is(redis($_, 'EXISTS', $credential), 0, "$file: gone from $_")
         for qw(registry production staging);
+}
+
+
+# on the other port
+
+sub check_status {
+    my ($file, $port) = @_;
+
+    local $ENV{TEST_NGINX_PORT} = $port;
+
+    my ($page, $metrics) = map { call('GET', $_) } qw(/status /metrics);
+
+    like($page->{body}, qr/^<!doctype html>/i, "$file: the page");
+    like($metrics->{body},
+         qr/^cred_deletes_total\{api="apinizer",result="deleted"\} 1$/m,
+         "$file: the metrics");
+    is(call('DELETE', $path)->{status}, 404, "$file: and nothing else");
 }
 
 
