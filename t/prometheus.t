@@ -308,7 +308,28 @@ like($all->{body}, qr/^cred_zone_bytes\{zone="cred_access",state="used"\} \d+$/m
 
 
 
-=== TEST 5: a day with Prometheus
+=== TEST 5: names of any length
+--- script
+my $tcp = redis_tcp('staging');
+my %labels = map {
+    ('x' x $_ => 'x' x $_, "\xff" x $_ => '%FF' x $_);
+} 256, 257, map { 1000 * $_ } 1 .. 12;
+
+register(map { ($_ => "$tcp?prefix=" . length $_) } keys %labels);
+one_more();
+
+my $text = scrape()->{body};
+my ($status, $words) = promtool($text, 'check', 'metrics');
+
+is("$words$status", '0', 'promtool check metrics');
+is_deeply([ grep { !defined value_of($text, qq(cred_pending{environment="$_"})) }
+            values %labels ], [], 'all are there');
+is(() = $text =~ /^cred_\w+_count\{environment="[^"]+"\} \d+$/mg,
+   2 * (2 + keys %labels), 'as often as it takes');
+
+
+
+=== TEST 6: a day with Prometheus
 --- script
 my $g = gateway_start('second', http => 'cred_access_lease 1s;',
                       server => <<'CONF');

@@ -524,21 +524,32 @@ ngx_http_cred_status_head(ngx_http_cred_status_text_t *text, const char *name,
 }
 
 
-/* some lines; a name is no longer than that */
+/* some lines, or none: what is cut off would spoil the rest */
 
 static void
 ngx_http_cred_status_write(ngx_http_cred_status_text_t *text, const char *fmt,
     ...)
 {
-    va_list  args;
+    u_char   *p;
+    size_t    size;
+    va_list   args;
 
-    if (ngx_http_cred_status_room(text, NGX_HTTP_CRED_STATUS_CHUNK) != NGX_OK) {
-        return;
-    }
+    size = NGX_HTTP_CRED_STATUS_CHUNK;
 
-    va_start(args, fmt);
-    text->last = ngx_vslprintf(text->last, text->end, fmt, args);
-    va_end(args);
+    do {
+        if (ngx_http_cred_status_room(text, size) != NGX_OK) {
+            return;
+        }
+
+        va_start(args, fmt);
+        p = ngx_vslprintf(text->last, text->end, fmt, args);
+        va_end(args);
+
+        size = 2 * (text->end - text->last);
+
+    } while (p == text->end);
+
+    text->last = p;
 }
 
 
