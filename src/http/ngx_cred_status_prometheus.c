@@ -509,9 +509,9 @@ ngx_http_cred_status_zone_text(ngx_http_cred_status_text_t *text,
     label = ngx_http_cred_status_label(text, name);
 
     ngx_http_cred_status_write(text,
-                               "cred_zone_bytes{zone=\"%V\",state=\"used\"} %uz\n"
-                               "cred_zone_bytes{zone=\"%V\",state=\"free\"} %uz\n",
-                               &label, used, &label, size - used);
+                         "cred_zone_bytes{zone=\"%V\",state=\"used\"} %uz\n"
+                         "cred_zone_bytes{zone=\"%V\",state=\"free\"} %uz\n",
+                         &label, used, &label, size - used);
 }
 
 
