@@ -41,6 +41,7 @@ struct ngx_cred_status_s {
     uint64_t                        lookups[2];
 
     ngx_uint_t                      nregistries;
+    ngx_uint_t                      crowded;   /* there was one too many */
     ngx_cred_status_registry_t      registries[NGX_CRED_STATUS_REGISTRIES];
 
     ngx_uint_t                      nused;
@@ -164,9 +165,16 @@ ngx_cred_status_registry(ngx_cred_status_t *status,
     }
 
     if (i == NGX_CRED_STATUS_REGISTRIES) {
-        ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "too many registries since \"cred_status_zone\" was "
-                      "made, \"%V\" is not counted", &registry->name);
+
+        if (!status->crowded) {
+            ngx_log_error(NGX_LOG_WARN, log, 0,
+                          "too many registries since \"cred_status_zone\" was "
+                          "made, nothing is counted of \"%V\" and others",
+                          &registry->name);
+        }
+
+        status->crowded = 1;
+
         return NGX_DECLINED;
     }
 
