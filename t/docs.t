@@ -8,7 +8,6 @@ use CredTest::Gateway;
 
 my %sample = gateway(access => 'cred_access apinizer;');
 
-$sample{http_config} .= ' cred_registry $TEST_NGINX_REGISTRY;';
 $sample{config} .= ' location = /metrics { cred_status prometheus; }';
 
 defaults(%sample);
@@ -80,7 +79,7 @@ sub described {
     my %found;
 
     for my $part (split /^(?=### )/m, $text{$page}) {
-        my ($name, $syntax, $default, $context) = $part =~ /^### (\w+)\n
+        my ($name, $syntax, $default, $context) = $part =~ /^\#\#\#\ (\w+)\n
             \n\ {4}Syntax:\ {3}(\w+)\b[^\n]*\n(?:\ {12}[^\n]*\n)*
             \ {4}Default:\ {2}(—|\w+[^\n]*;)\n\ {4}Context:\ {2}([a-z,\ ]+)\n\n\S/xms or next;
 
@@ -141,7 +140,7 @@ sub keys_there {
 
         $found{"P:$1"} = 1 while $text =~ /sizeof\(":([a-z]+):?"\)/g;
         $found{"P:$1"} = 1 while $text =~ /"%V:([a-z]+)"/g;
-        $found{"P:$1"} = 1 while $text =~ /prefix, ":([a-z]+)"/g;
+        $found{"P:$1"} = 1 while $text =~ /prefix,\s+":([a-z]+)"/g;
     }
 
     return keys %found;
@@ -197,9 +196,12 @@ for ($all =~ /^(?:\s*|\$ |.*`|.*\| )cred(?: -\S+(?: \S*[\/.]\S*)?)* ([a-z]+(?: [
 my @acl = map { join ' ', sort /\+(\S+)/g } $text{'doc/security.md'} =~ /^ {4}(ACL SETUSER .*?)\n\n/msg;
 my $operator = join ' ', sort $manual =~ /^ACL SETUSER operator on >SECRET (.*?)\n\.Ed/ms
                ? $1 =~ /\+(\S+)/g : ();
-my %walk = map { /^user (\w+) on >\$\(cat \S+\/(\w+)\.password\)(.*)/s
-                 ? ($2 => join ' ', sort $3 =~ /\+(\S+)/g) : () }
-           split /^ {4}(?=user |END)/m, $text{'doc/operate.md'};
+my %walk;
+
+for (split /^ {4}(?=user |END)/m, $text{'doc/operate.md'}) {
+    my ($who, $rights) = m{^user \w+ on >\$\(cat \S+/(\w+)\.password\)(.*)}s or next;
+    $walk{$who} = join ' ', sort $rights =~ /\+(\S+)/g;
+}
 
 is_deeply([ @walk{qw(registry environment gateway operator)} ], [@acl, $operator],
           'the rights of users in operate.md');
@@ -258,16 +260,18 @@ ok(leads('README.md', $_), "alerts.yml: $_") for unique($rules =~ /runbook: (\S+
 ok($linked{$_}, "$_ is linked") for grep { -f } glob 'conf-examples/* conf-examples/*/* doc/*.md doc/images/*';
 
 
-# What pages mention
-
-our %metrics;
+# What pages mention: variables have a "$", and all others are directives or
+# metrics
 
 sub mentions {
-    my %known = map { $_ => 1 } keys %$there, @variables, @_;
+    my %known = ('' => { map { $_ => 1 } keys %$there, @_ },
+                 '$' => { map { $_ => 1 } @variables });
     my $words = join "\n", map { $text{$_} } grep { !/^bench/ } sort keys %text;
 
-    for (unique($words =~ /(?<![\w\/-])(cred_[a-z]\w*[a-z0-9])\b(?!\.)/g)) {
-        ok($known{$_} || $_ eq 'cred_ssl', "$_ is there");
+    while ($words =~ /(?<![\w\/-])(\$?)(cred_[a-z]\w*[a-z0-9])\b(?!\.[a-z])/g) {
+        my ($sign, $name) = ($1, $2);
+        next if $known{$sign}{$name}++ || $name eq 'cred_ssl';
+        fail("$sign$name is there");
     }
 }
 
@@ -302,18 +306,21 @@ while ($text =~ /^(\w+)(?:\{(.*)\})? \S+$/mg) {
     $there{$name} ||= {};
 }
 
-my $page = main::section('doc/operate.md', 'Metrics');
-my @rows = main::rows($page);
-my %told = map { my $row = $_; map { $_ => join ' ', sort(main::quoted($row->[1])) }
-                 grep { /^cred_/ } main::quoted($row->[0]) } @rows;
+my $page = section('doc/operate.md', 'Metrics');
+my @rows = rows($page);
+my %told = map { $_->[0] =~ /^`(cred_\w+)`$/ ? ($1, join ' ', sort(quoted($_->[1]))) : () } @rows;
 
-main::same('metrics', [keys %there], [keys %told]);
+same('metrics', [keys %there], [keys %told]);
 is($told{$_}, join(' ', sort keys %{ $there{$_} }), "$_: labels") for grep { defined $told{$_} } sort keys %there;
 
-my @words = map { main::quoted($_) } $page, main::section('doc/variables.md', 'Of a delete');
+my @words = map { quoted($_) } $page, section('doc/variables.md', 'Of a delete');
+same('results of undeployments',
+     [ map { /^cred_undeployments_total result (\w+)/ ? $1 : () } keys %values ],
+     [ map { quoted($_->[0]) } rows($page =~ s/.*^(?=\| `result` of )[^\n]*\n//msr) ]);
+
 for (sort keys %values) {
     my ($name, $label, $value) = split / /;
     ok((grep { $_ eq $value } @words), "$name: $label $value is told of");
 }
 
-main::mentions(keys %there, map { "${_}_bucket", "${_}_sum", "${_}_count" } keys %histogram);
+mentions(keys %there, map { ("${_}_bucket", "${_}_sum", "${_}_count") } keys %histogram);
