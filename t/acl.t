@@ -1,10 +1,10 @@
-# The ACL lines of README are enough, and no more than what is called.
+# The ACL lines of doc/security.md are enough, and no more than what is called.
 
 use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
 
-my @lines = slurp('README.md') =~ /^ {4}(ACL SETUSER .*?)\n\n/msg;
+my @lines = slurp('doc/security.md') =~ /^ {4}(ACL SETUSER .*?)\n\n/msg;
 
 # by whom, in which Redis, and what they run besides EVAL and EVALSHA
 
@@ -51,7 +51,7 @@ defaults(map { $_ => $sample{$_} } qw(http_config config));
 
 
 # the same data as always, in other databases, and users that may do nothing but
-# what README says; the gateway with other keys, if there are any
+# what that page says; the gateway with other keys, if there are any
 
 sub set_up {
     my ($keys) = @_;

@@ -102,6 +102,42 @@ for my $file (glob 'conf-examples/data/*.redis') {
     is_deeply([ redis_load('registry', slurp($file)) ], [], $file);
 }
 
+# a deployer's script: not over what is newer, or was undeployed since
+
+redis('staging', 'FLUSHALL');
+
+is(deploy(5, 'a b'), 'deployed', 'deploy.lua: where nothing is');
+is(redis('staging', 'HGETALL', $credential), 'keys a b owner alice revision 5', 'the credential');
+is(redis('staging', 'SMEMBERS', '{cred}:apinizer:grants:MyProject:api-user'), 'API_PROXY:orders', 'its grant');
+is(redis('staging', 'SISMEMBER', '{cred}:apinizer:credentials:MyProject', 'api-user'), 1, 'the index');
+is(entry($_), 'MyProject:api-user', "the entry of $_") for qw(a b);
+is(deploy(4, 'c'), 'older', 'not over a newer one');
+is(deploy(10, 'b c'), 'deployed', 'over an older one, of fewer digits');
+is(join(' ', entries(qw(a b c))), 'b c', 'entries of keys');
+redis('staging', 'SET', '{cred}:apinizer:key:b', 'MyProject:other');
+is(deploy(11, 'd'), 'deployed', 'and once more');
+is(join(' ', entries(qw(b c d))), 'b d', "but not somebody else's");
+redis('staging', 'DEL', $credential);
+redis('staging', 'SET', $credential =~ s/:credential:/:tombstone:/r, 12);
+is(deploy($_, 'e'), 'undeployed', "undeployed: $_") for 11, 12, 'none';
+is(redis('staging', 'EXISTS', $credential), 0, 'nothing is there');
+is(deploy(13, 'e'), 'deployed', 'a higher revision');
+
+
+sub entries { grep { redis('staging', 'EXISTS', "{cred}:apinizer:key:$_") } @_ }
+
+sub entry { redis('staging', 'GET', "{cred}:apinizer:key:$_[0]") }
+
+sub deploy {
+    my ($revision, $keys) = @_;
+    my @keys = map { $credential =~ s/:credential:/:$_:/r } qw(credential grants);
+
+    return redis('staging', 'EVAL', slurp('conf-examples/deploy.lua'), 5, @keys,
+                 '{cred}:apinizer:credentials:MyProject', $credential =~ s/:credential:/:tombstone:/r,
+                 '{cred}:apinizer:key:', 'MyProject:api-user', 'api-user', $revision, 'alice', $keys,
+                 'API_PROXY:orders');
+}
+
 
 sub check_gateway {
     my ($file, @calls) = @_;

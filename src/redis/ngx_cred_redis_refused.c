@@ -107,7 +107,7 @@ ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p, u_char *last)
     }
 
     return ngx_slprintf(p, last, " (\"ACL LOG\" there names what the user "
-                        "lacks, README what it needs)");
+                        "lacks, doc/security.md what it needs)");
 }
 
 
