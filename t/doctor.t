@@ -22,14 +22,14 @@ certificate('expired', names => 'DNS:localhost', expired => 1);
 certificate('foreign', names => 'DNS:localhost', by => 'stranger');
 certificate('named', names => 'DNS:redis.test');
 
-my ($commands, $environment_commands, $gateway_commands) = readme();
+my ($commands, $environment_commands, $gateway_commands) = acl_lines();
 my $since = POSIX::floor(time) - 3600;
 
 
-# README's lines of an ACL: of the registry, of an environment, of a gateway
+# The lines of an ACL in doc/security.md: of the registry, of an environment, of a gateway
 
-sub readme {
-    my ($acl) = slurp('README.md') =~ /^Users of an ACL need(.*?)^All of these/ms;
+sub acl_lines {
+    my ($acl) = slurp('doc/security.md') =~ /^Users of an ACL need(.*?)^All of these/ms;
     my @lines = $acl =~ /ACL SETUSER (?:cred|gateway) on >SECRET (.*?)\n\n/sg;
     return map { join ' ', split ' ' } @lines;
 }
@@ -400,14 +400,14 @@ $got = doctor(words => ['--json']);
 is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, as JSON');
 
 
-# what a user of README's line may do is enough
+# what a user of that line may do is enough
 
 acl('registry', all($commands));
 pending('staging');
 environment(redis_tcp('registry'));
 $got = doctor(words => ['--json']);
 is_deeply([ sort map { $_->{check} } @{ findings($got) } ], ['data', 'environment-registry', 'pending-old'],
-          'the rights of README are enough, but for looking at data');
+          'these rights are enough, but for looking at data');
 healthy();
 acl('registry', all($commands));
 $got = doctor(words => ['--json']);
@@ -432,7 +432,7 @@ is($got->{status}, 2, 'without nginx');
 like($got->{out}, qr/^unknown: nginx: there is no command no-such-nginx/, 'why');
 
 
-# the lists of commands are those of README
+# the lists of commands are those of doc/security.md
 
 my $script = slurp('util/cred');
 for (['registry_commands', $commands], ['environment_commands', $environment_commands],
@@ -442,7 +442,7 @@ for (['registry_commands', $commands], ['environment_commands', $environment_com
     my ($list) = $script =~ /^$name='(.*?)'/ms;
     is_deeply([ sort 'eval', 'evalsha', 'ping', 'role', 'select', split ' ', $list ],
               [ sort grep { $_ ne 'subscribe' } $line =~ /\+(\w+)/g ],
-              "$name is README's");
+              "$name is that of the page");
 }
 
 
