@@ -184,10 +184,9 @@ my ($synopsis) = $manual =~ /^\.Sh SYNOPSIS\n(.*?)^\.Sh /ms;
 same('cred in cred.1', \@commands,
      [ grep { !/^(?:manage|view)$/ } $synopsis =~ /^\.Cm ([a-z]+(?: [a-z]+)?)$/mg ]);
 
-for ($all =~ /^(?:\s*|\$ |.*`|.*\| )cred(?: -\S+(?: \S*[\/.]\S*)?)* ([a-z]+(?: [a-z]+)?)/mg) {
-    my ($first) = /^(\w+)/;
-    my $word = $_;
-    ok((grep { $_ eq $word || $_ eq $first } @commands), "cred $_");
+while ($all =~ /(?:^ *|`|\$\(|\| )cred(?: -\S+(?: \S*[\/.]\S*)?)* ([a-z]+)( [a-z]+)?/mg) {
+    my ($first, $both) = ($1, $1 . ($2 // ''));
+    ok((grep { $_ eq $first || $_ eq $both } @commands), "cred $both");
 }
 
 
