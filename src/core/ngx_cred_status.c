@@ -443,7 +443,7 @@ ngx_cred_status_find(ngx_cred_registry_t *registry, ngx_str_t *name)
         return NULL;
     }
 
-    hash = ngx_murmur_hash2(name->data, name->len);
+    hash = ngx_crc32_long(name->data, name->len);
     slot = ngx_cred_status_slot(registry->number, name, hash);
 
     return (slot && slot->used) ? slot : NULL;
@@ -487,7 +487,7 @@ ngx_cred_status_environment(ngx_cred_registry_t *registry, ngx_str_t *name)
         return slot;
     }
 
-    hash = ngx_murmur_hash2(name->data, name->len);
+    hash = ngx_crc32_long(name->data, name->len);
 
     ngx_shmtx_lock(&ngx_cred_status->shpool->mutex);
 
