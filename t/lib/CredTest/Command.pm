@@ -17,7 +17,7 @@ use Test::More ();
 
 our @EXPORT = qw(cred cred_json cred_run cred_ok cred_is);
 
-my $Cred = Cwd::abs_path('util/cred');
+my $Cred = $ENV{CRED_COMMAND} || Cwd::abs_path('util/cred');
 
 # whatever the shell of the user has
 
