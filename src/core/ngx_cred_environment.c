@@ -96,6 +96,25 @@ ngx_cred_environment_refresh(ngx_cred_redis_t *redis, ngx_msec_t after)
 }
 
 
+ngx_uint_t
+ngx_cred_environment_excused(ngx_cred_redis_t *redis)
+{
+    ngx_uint_t               excused;
+    ngx_cred_environment_t  *env;
+
+    env = ngx_cred_redis_context(redis);
+
+    if (env == NULL) {
+        return 0;
+    }
+
+    excused = env->asking || env->excused;
+    env->excused = 0;
+
+    return excused;
+}
+
+
 void
 ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch)
 {

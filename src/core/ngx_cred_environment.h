@@ -66,6 +66,7 @@ typedef struct {
     ngx_uint_t                   told;
     ngx_uint_t                   changes;    /* of the epoch meanwhile */
     unsigned                     asking:1;
+    unsigned                     excused:1;  /* the registry did not answer */
     unsigned                     looking:1;
     unsigned                     more:1;     /* is to be told */
     unsigned                     lost:1;     /* it has to be, since its calls

@@ -46,12 +46,14 @@ static ngx_uint_t ngx_cred_greeting_is_registry(ngx_cred_environment_t *env);
 static ngx_int_t ngx_cred_greeting_keep(ngx_cred_position_t *position,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_greeting_is(ngx_str_t *s, const char *word);
+static void ngx_cred_greeting_unavailable(ngx_cred_environment_t *env,
+    ngx_str_t *error);
 
 
 void
 ngx_cred_greeting_ask(ngx_cred_environment_t *env, const char *what)
 {
-    ngx_str_t         *arg;
+    ngx_str_t          error, *arg;
     ngx_cred_redis_t  *registry;
 
     arg = env->ask_args;
@@ -81,14 +83,13 @@ ngx_cred_greeting_ask(ngx_cred_environment_t *env, const char *what)
     registry = ngx_cred_registry_redis(env->registry);
 
     if (registry == NULL) {
-        ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "no connection to the registry", NULL);
+        ngx_str_set(&error, "no connection");
+        ngx_cred_greeting_unavailable(env, &error);
         return;
     }
 
     if (ngx_cred_redis_eval(registry, &env->ask) != NGX_OK) {
-        ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "registry:", &env->ask.error);
+        ngx_cred_greeting_unavailable(env, &env->ask.error);
         return;
     }
 
@@ -118,8 +119,7 @@ ngx_cred_greeting_asked(ngx_cred_redis_command_t *command,
     }
 
     if (command->status != NGX_CRED_REDIS_OK) {
-        ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "registry:", &command->error);
+        ngx_cred_greeting_unavailable(env, &command->error);
         return;
     }
 
@@ -139,7 +139,7 @@ ngx_cred_greeting_asked(ngx_cred_redis_command_t *command,
         || ngx_cred_greeting_keep(&env->registry_run_id, elts[3]) != NGX_OK)
     {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "unexpected reply to again.lua", NULL);
+                                 "unexpected reply to again.lua", NULL);
         return;
     }
 
@@ -174,7 +174,7 @@ ngx_cred_greeting_next(ngx_cred_environment_t *env,
         || elts[2]->type != NGX_CRED_REDIS_INTEGER)
     {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "unexpected reply to again.lua", NULL);
+                                 "unexpected reply to again.lua", NULL);
         return;
     }
 
@@ -213,7 +213,7 @@ ngx_cred_greeting_next(ngx_cred_environment_t *env,
 
     if (++env->changes > NGX_CRED_GREETING_CHANGES) {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "registry: another epoch each time", NULL);
+                                 "registry: another epoch each time", NULL);
         return;
     }
 
@@ -226,7 +226,7 @@ ngx_cred_greeting_look(ngx_cred_environment_t *env)
 {
     if (ngx_cred_greeting_key(env) != NGX_OK) {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "no random numbers", NULL);
+                                 "no random numbers", NULL);
         return;
     }
 
@@ -245,7 +245,7 @@ ngx_cred_greeting_look(ngx_cred_environment_t *env)
 
     if (ngx_cred_redis_eval(env->redis, &env->look) != NGX_OK) {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE,
-                                    "no room for a greeting", NULL);
+                                 "no room for a greeting", NULL);
         return;
     }
 
@@ -303,7 +303,7 @@ ngx_cred_greeting_looked(ngx_cred_redis_command_t *command,
 
     if (command->status == NGX_CRED_REDIS_REFUSED) {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_REFUSED, "refused:",
-                                    &command->error);
+                                 &command->error);
         return;
     }
 
@@ -324,13 +324,13 @@ ngx_cred_greeting_looked(ngx_cred_redis_command_t *command,
            == NGX_ERROR)
     {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_REFUSED,
-                                    "unexpected reply to stream.lua", NULL);
+                                 "unexpected reply to stream.lua", NULL);
         return;
     }
 
     if (ngx_cred_greeting_is_registry(env)) {
         ngx_cred_greeting_reject(env, NGX_CRED_REDIS_REFUSED,
-                                    "this environment is the registry itself",
+                                 "this environment is the registry itself",
                                     NULL);
         return;
     }
@@ -425,6 +425,18 @@ ngx_cred_greeting_tell(ngx_cred_turn_t *turn)
     ngx_cred_greeting_ask(env, "more");
 
     return env->asking;
+}
+
+
+/* that is no fault of the environment */
+
+static void
+ngx_cred_greeting_unavailable(ngx_cred_environment_t *env, ngx_str_t *error)
+{
+    env->excused = 1;
+
+    ngx_cred_greeting_reject(env, NGX_CRED_REDIS_UNREACHABLE, "registry:",
+                             error);
 }
 
 

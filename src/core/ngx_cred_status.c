@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_cred_lock.h>
 #include <ngx_cred_status.h>
+#include <ngx_cred_undeployment.h>
 
 
 #define NGX_CRED_STATUS_REGISTRIES   64
@@ -311,9 +312,16 @@ ngx_cred_status_environment_changed(ngx_cred_redis_t *redis, ngx_str_t *error,
 
     environment = ngx_cred_status_environment(data, ngx_cred_redis_name(redis));
 
-    if (environment) {
-        ngx_cred_status_changed(&environment->redis, error, retry);
+    if (environment == NULL) {
+        return;
     }
+
+    if (error && ngx_cred_environment_excused(redis)) {
+        ngx_cred_status_error(&environment->redis, error);
+        return;
+    }
+
+    ngx_cred_status_changed(&environment->redis, error, retry);
 }
 
 

@@ -213,6 +213,12 @@ ngx_str_t *ngx_cred_environment_connection(ngx_cred_redis_t *redis);
 ngx_int_t ngx_cred_environment_count(ngx_cred_redis_t *redis, ngx_int_t count,
     ngx_uint_t next);
 
+/*
+ * Whether it is for want of the registry that this connection has failed just
+ * now: that says nothing of the environment.  To be asked once.
+ */
+ngx_uint_t ngx_cred_environment_excused(ngx_cred_redis_t *redis);
+
 /* the epoch of this connection is over: the next one is greeted anew */
 void ngx_cred_environment_stale(ngx_cred_redis_t *redis, ngx_str_t *epoch);
 

@@ -63,7 +63,8 @@ typedef void (*ngx_cred_redis_message_pt)(void *data);
  * Called when a connection is made, with "error" NULL, and when an attempt to
  * make one has failed, or commands were lost with it: then with what the log
  * says, which dies on return, and in how many milliseconds the next attempt is
- * made, or 0.  Nothing may be done with "redis" but to ask for its name.
+ * made, or 0.  Nothing may be done with "redis" but to ask for its name and
+ * its context.
  */
 
 typedef void (*ngx_cred_redis_changed_pt)(ngx_cred_redis_t *redis,
