@@ -360,26 +360,3 @@ is($lines, 1, 'which is told once');
 my ($zone) = @{ status()->{zones} };
 is("$zone->{name} $zone->{size}", 'small 65536', 'the zone');
 cmp_ok($zone->{used}, '<=', $zone->{size}, 'in use');
-
-
-
-=== TEST 10: the registry does not greet an environment
---- before
-our $proxy = proxy('registry');
-$ENV{TEST_NGINX_PROXY} = $proxy->url;
---- http_config
-cred_registry         $TEST_NGINX_PROXY;
-cred_retry_delay      100ms;
-cred_connect_timeout  500ms;
-cred_command_timeout  500ms;
---- script
-ok(wait_for(sub { stands('production') eq 'up 0' && stands('staging') eq 'up 0' }), 'both are up');
-$main::proxy->hold('command', qr/\$3\r\nask\r\n/);
-redis('production', 'CLIENT', 'KILL', 'TYPE', 'normal');
-redis_stop('staging');
-ok(wait_for(sub { (environment_of('production') // {})->{error} }), 'it is not greeted');
-ok(wait_for(sub { (environment_of('staging') // {})->{state} eq 'down' }), 'one that is gone is down');
-is(environment_of('production')->{state}, 'up', 'the other one is not');
-$main::proxy->release;
-redis_start('staging');
-ok(wait_for(sub { stands('staging') eq 'up 0' }), 'it is back');
