@@ -360,3 +360,18 @@ is($lines, 1, 'which is told once');
 my ($zone) = @{ status()->{zones} };
 is("$zone->{name} $zone->{size}", 'small 65536', 'the zone');
 cmp_ok($zone->{used}, '<=', $zone->{size}, 'in use');
+
+
+
+=== TEST 10: one gateway that is nonsense hides no other
+--- script
+my $g = gateway_start('one', http => 'cred_access_lease 10s;', server => $main::locations);
+ok(wait_for(sub { @{ environment_of('production')->{gateways} || [] } == 1 }), 'a gateway');
+redis('production', 'HSET', '{cred}:gateways',
+      'later', '1000 99999999999999999999999-0 0-0 1',
+      'far',   '1000 1-99999999999999999999999 0-0 1',
+      'none',  'nonsense');
+my $is = environment_of('production')->{gateways};
+is_deeply([sort map { $_->{leased} ? 'leased' : $_->{name} } @{ $is || [] }], [qw(far later leased none)], 'all of them');
+is(metrics()->{'cred_gateways{environment="production",state="expired"}'}, 3, 'counted');
+gateway_stop($g);

@@ -326,16 +326,21 @@ ngx_http_cred_status_gateways(ngx_http_cred_status_ctx_t *ctx,
         called = ngx_cred_record_number(record, "called", 0);
         lease = ngx_cred_record_number(record, "lease", 0);
 
-        if (name == NULL
-            || json_array_append_new(json,
-                   json_pack("{s:o,s:b,s:f,s:o,s:I}",
-                       "name", ngx_http_cred_status_string(ctx, name),
-                       "leased", called + lease > environment->now,
-                       "lease", lease / 1000.0,
-                       "called", ngx_http_cred_status_seconds(called),
-                       "lag", (json_int_t)
-                              ngx_cred_record_number(record, "lag", 0)))
-               != 0)
+        /* whatever an environment says, others are shown */
+
+        if (name == NULL) {
+            continue;
+        }
+
+        if (json_array_append_new(json,
+                json_pack("{s:o,s:b,s:f,s:o,s:I}",
+                    "name", ngx_http_cred_status_string(ctx, name),
+                    "leased", called > environment->now - lease,
+                    "lease", lease / 1000.0,
+                    "called", ngx_http_cred_status_seconds(called),
+                    "lag", (json_int_t)
+                           ngx_cred_record_number(record, "lag", 0)))
+            != 0)
         {
             json_decref(json);
             return NULL;

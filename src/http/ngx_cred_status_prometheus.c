@@ -403,7 +403,7 @@ static ngx_uint_t
 ngx_http_cred_status_leased(ngx_cred_survey_environment_t *environment,
     ngx_uint_t *lag)
 {
-    off_t               until;
+    off_t               called, lease;
     ngx_uint_t          i, leased;
     ngx_cred_record_t  *record;
 
@@ -413,10 +413,10 @@ ngx_http_cred_status_leased(ngx_cred_survey_environment_t *environment,
     for (i = 0; i < environment->ngateways; i++) {
         record = &environment->gateways[i];
 
-        until = ngx_cred_record_number(record, "called", 0)
-                + ngx_cred_record_number(record, "lease", 0);
+        called = ngx_cred_record_number(record, "called", 0);
+        lease = ngx_cred_record_number(record, "lease", 0);
 
-        if (until > environment->now) {
+        if (called > environment->now - lease) {
             leased++;
             *lag = ngx_max(*lag, (ngx_uint_t)
                                  ngx_cred_record_number(record, "lag", 0));

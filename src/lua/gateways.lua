@@ -18,6 +18,13 @@ local clock = redis.call('TIME')
 local reply = {clock[1] .. string.sub('00000' .. clock[2], -6, -4)}
 local all, known = redis.call('HGETALL', KEYS[1]), {}
 
+-- numbers of more digits than any id has are none
+
+local function id(s)
+    local ms, n = string.match(s or '', '^(%d+)%-(%d+)$')
+    return ms and #ms < 20 and #n < 20 and s or '0-0'
+end
+
 local function lag(applied)
     if not known[applied] then
         local entries = redis.call('XRANGE', stream, applied, '+', 'COUNT',
@@ -37,7 +44,7 @@ for i = 1, math.min(#all, 2 * GATEWAYS), 2 do
     -- what cannot be read is nobody's who could have a lease
     reply[#reply + 1] = {'name', all[i], 'lease', lease or '0',
                          'called', called or '0',
-                         'lag', lag(applied or '0-0')}
+                         'lag', lag(id(applied))}
 end
 
 return reply

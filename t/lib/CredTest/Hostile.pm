@@ -85,7 +85,9 @@ sub good {
 
     return (
         DELETE      => \&good_delete,
-        CLAIM       => "*0\r\n",
+        CLAIM       => bytes(['1700000000000']),
+        SURVEY      => bytes(['1700000000000']),
+        GATEWAYS    => bytes(['1700000000000']),
         ACKNOWLEDGE => bytes(undef),
         AGAIN       => sub {
             return bytes($_[6] eq 'ask' ? ['1', '', '', '']
