@@ -445,9 +445,9 @@ ngx_http_cred_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cred_module);
+    ngx_cred_status_use(ngx_http_cred_status_of);
 
-    ngx_cred_status_use(cmcf ? cmcf->status : NULL);
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cred_module);
 
     if (cmcf == NULL
         || (ngx_process == NGX_PROCESS_WORKER && ngx_worker != 0))

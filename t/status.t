@@ -375,3 +375,24 @@ my $is = environment_of('production')->{gateways};
 is_deeply([sort map { $_->{leased} ? 'leased' : $_->{name} } @{ $is || [] }], [qw(far later leased none)], 'all of them');
 is(metrics()->{'cred_gateways{environment="production",state="expired"}'}, 3, 'counted');
 gateway_stop($g);
+
+
+
+=== TEST 11: without a master, a reload with another zone
+--- script
+my $zone = 'cred_registry $TEST_NGINX_REGISTRY; cred_status_zone one %s;';
+my $server = $main::locations . 'location /apiops/ { cred_delete apinizer; }';
+my $g = gateway_start('single', workers => 0, http => sprintf($zone, '64k'), server => $server);
+my $own = JSON::PP::decode_json(gate(undef, path => '/status', port => $g->{port})->{body});
+is($own->{zones}[0]{size}, 65536, 'a zone');
+
+# nginx accepts nothing after that, but what it has begun goes on
+
+gateway_conf($g, http => sprintf $zone, '1m');
+kill 'HUP', $g->{pid};
+ok(wait_for(sub { slurp("$g->{dir}/error.log") =~ /: reconfiguring\n/ }), 'reloaded');
+my $calls = sub { redis('registry', 'INFO', 'commandstats') =~ /cmdstat_evalsha:calls=(\d+)/ ? $1 : 0 };
+redis('registry', 'CONFIG', 'RESETSTAT');
+ok(wait_for(sub { !CredTest::HTTP::running($g->{pid}) || $calls->() > 20 }), 'a while later');
+ok(CredTest::HTTP::running($g->{pid}), 'it lives');
+gateway_stop($g);

@@ -51,6 +51,7 @@ struct ngx_cred_status_s {
 };
 
 
+static ngx_cred_status_t *ngx_cred_status_current(void);
 static ngx_int_t ngx_cred_status_registry_hash(ngx_cred_registry_t *registry,
     u_char *hash);
 static ngx_cred_status_environment_t *ngx_cred_status_environment(
@@ -98,8 +99,10 @@ static ngx_str_t  ngx_cred_status_states[] = {
 };
 
 
-/* of this worker; NULL: nothing is counted */
-static ngx_cred_status_t  *ngx_cred_status;
+/* of this worker and cycle; NULL: nothing is counted */
+static ngx_cred_status_t      *ngx_cred_status;
+static volatile ngx_cycle_t   *ngx_cred_status_cycle;
+static ngx_cred_status_of_pt   ngx_cred_status_of;
 
 
 ngx_cred_status_t *
@@ -215,16 +218,30 @@ ngx_cred_status_registry_hash(ngx_cred_registry_t *registry, u_char *hash)
 
 
 void
-ngx_cred_status_use(ngx_cred_status_t *status)
+ngx_cred_status_use(ngx_cred_status_of_pt of)
 {
-    ngx_cred_status = status;
+    ngx_cred_status_of = of;
+}
+
+
+/* without a master, a reload may have freed what there was before */
+
+static ngx_cred_status_t *
+ngx_cred_status_current(void)
+{
+    if (ngx_cred_status_cycle != ngx_cycle && ngx_cred_status_of) {
+        ngx_cred_status_cycle = ngx_cycle;
+        ngx_cred_status = ngx_cred_status_of((ngx_cycle_t *) ngx_cycle);
+    }
+
+    return ngx_cred_status;
 }
 
 
 void
 ngx_cred_status_deleted(ngx_uint_t api, ngx_cred_result_e result)
 {
-    if (ngx_cred_status && api < NGX_CRED_STATUS_APIS) {
+    if (ngx_cred_status_current() && api < NGX_CRED_STATUS_APIS) {
         ngx_cred_status_add(&ngx_cred_status->deletes[api][result], 1);
     }
 }
@@ -233,7 +250,7 @@ ngx_cred_status_deleted(ngx_uint_t api, ngx_cred_result_e result)
 void
 ngx_cred_status_accessed(ngx_cred_status_access_e result)
 {
-    if (ngx_cred_status) {
+    if (ngx_cred_status_current()) {
         ngx_cred_status_add(&ngx_cred_status->access[result], 1);
     }
 }
@@ -242,7 +259,7 @@ ngx_cred_status_accessed(ngx_cred_status_access_e result)
 void
 ngx_cred_status_looked_up(ngx_uint_t hit)
 {
-    if (ngx_cred_status) {
+    if (ngx_cred_status_current()) {
         ngx_cred_status_add(&ngx_cred_status->lookups[hit], 1);
     }
 }
@@ -429,7 +446,7 @@ ngx_cred_status_watch(ngx_cred_registry_t *registry, ngx_str_t *name,
 ngx_cred_status_redis_t *
 ngx_cred_status_find_registry(ngx_cred_registry_t *registry)
 {
-    if (ngx_cred_status == NULL
+    if (ngx_cred_status_current() == NULL
         || registry->number == NGX_CRED_REGISTRY_UNNUMBERED)
     {
         return NULL;
@@ -595,34 +612,44 @@ ngx_cred_status_view(ngx_cred_status_redis_t *redis,
 uint64_t
 ngx_cred_status_deletes(ngx_uint_t api, ngx_cred_result_e result)
 {
-    return ngx_cred_status_load(&ngx_cred_status->deletes[api][result]);
+    return ngx_cred_status_current()
+           ? ngx_cred_status_load(&ngx_cred_status->deletes[api][result]) : 0;
 }
 
 
 uint64_t
 ngx_cred_status_accesses(ngx_cred_status_access_e result)
 {
-    return ngx_cred_status_load(&ngx_cred_status->access[result]);
+    return ngx_cred_status_current()
+           ? ngx_cred_status_load(&ngx_cred_status->access[result]) : 0;
 }
 
 
 uint64_t
 ngx_cred_status_lookups(ngx_uint_t hit)
 {
-    return ngx_cred_status_load(&ngx_cred_status->lookups[hit]);
+    return ngx_cred_status_current()
+           ? ngx_cred_status_load(&ngx_cred_status->lookups[hit]) : 0;
 }
 
 
 uint64_t
 ngx_cred_status_start(void)
 {
-    return ngx_cred_status->start;
+    return ngx_cred_status_current() ? ngx_cred_status->start : 0;
 }
 
 
 void
 ngx_cred_status_memory(size_t *size, size_t *used)
 {
+    *size = 0;
+    *used = 0;
+
+    if (ngx_cred_status_current() == NULL) {
+        return;
+    }
+
     *size = ngx_cred_status->size;
     *used = ngx_cred_status->size
             - (ngx_cred_status->nslots - ngx_cred_status->nused)

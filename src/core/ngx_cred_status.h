@@ -88,6 +88,9 @@ typedef struct {
 
 typedef struct ngx_cred_status_s  ngx_cred_status_t;
 
+/* the tree of a cycle; NULL: there is none */
+typedef ngx_cred_status_t *(*ngx_cred_status_of_pt)(ngx_cycle_t *cycle);
+
 
 /* a moment of a Redis */
 
@@ -123,8 +126,8 @@ ngx_cred_status_t *ngx_cred_status_create(ngx_slab_pool_t *shpool,
 ngx_int_t ngx_cred_status_registry(ngx_cred_status_t *status,
     ngx_cred_registry_t *registry, ngx_log_t *log);
 
-/* what this worker writes to; before anything else */
-void ngx_cred_status_use(ngx_cred_status_t *status);
+/* what this worker writes to in each cycle; before anything else */
+void ngx_cred_status_use(ngx_cred_status_of_pt of);
 
 /* a delete was answered, or would have been */
 void ngx_cred_status_deleted(ngx_uint_t api, ngx_cred_result_e result);

@@ -276,6 +276,9 @@ char *ngx_http_cred_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* adds the zone, when all directives have been read; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_cred_status_init(ngx_conf_t *cf);
 
+/* for ngx_cred_status_use() */
+ngx_cred_status_t *ngx_http_cred_status_of(ngx_cycle_t *cycle);
+
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,
     ngx_http_cred_loc_conf_t *clcf);

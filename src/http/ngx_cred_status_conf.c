@@ -196,3 +196,14 @@ ngx_http_cred_status_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
     return NGX_OK;
 }
+
+
+ngx_cred_status_t *
+ngx_http_cred_status_of(ngx_cycle_t *cycle)
+{
+    ngx_http_cred_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cred_module);
+
+    return cmcf ? cmcf->status : NULL;
+}
