@@ -396,3 +396,19 @@ redis('registry', 'CONFIG', 'RESETSTAT');
 ok(wait_for(sub { !CredTest::HTTP::running($g->{pid}) || $calls->() > 20 }), 'a while later');
 ok(CredTest::HTTP::running($g->{pid}), 'it lives');
 gateway_stop($g);
+
+
+
+=== TEST 12: what is pending is shown, however many environments there are
+--- script
+redis('registry', 'HSET', '{cred}:environments', map { ("e$_" => 'unix:/nowhere') } 1 .. 700);
+redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'z');
+redis('registry', 'HSET', '{cred}:environments', 'z', 'unix:/nowhere');
+del('api-user');
+my $now;
+ok(wait_for(sub { $now = status(); grep { $_->{name} eq 'z' && $_->{pending} } @{ $now->{environments} } }), 'what is pending');
+is($now->{more_environments}, 203, 'others are not told of');
+ok(wait_for(sub { my $is = environment_of('production'); $is && $is->{state} eq 'up' }), 'but those that are known here');
+is(metrics()->{'cred_environment_up{environment="production"}'}, 1, 'as a metric');
+redis('registry', 'HDEL', '{cred}:environments', map { "e$_" } 1 .. 300);
+is(status()->{more_environments}, 0, 'all of them');

@@ -221,6 +221,11 @@ ngx_cred_survey_read(ngx_cred_survey_t *survey, ngx_cred_redis_reply_t *reply)
         }
     }
 
+    if (i < survey->nrecords) {
+        survey->more = ngx_cred_record_number(&survey->records[i], "more", 0);
+        i += (survey->more != 0);
+    }
+
     survey->records += i;
     survey->nrecords -= i;
 
@@ -364,6 +369,7 @@ ngx_cred_survey_failed(ngx_cred_survey_t *survey, ngx_str_t *error)
 {
     survey->nenvironments = 0;
     survey->nrecords = 0;
+    survey->more = 0;
 
     ngx_str_set(&survey->error, "no memory");
 

@@ -73,8 +73,9 @@ struct ngx_cred_survey_s {
     ngx_str_t                       error;    /* empty: the registry answered */
     ngx_uint_t                      refused;  /* it answered by that error */
     off_t                           now;      /* by its clock, in ms */
-    ngx_cred_survey_environment_t  *environments;  /* sorted by name */
+    ngx_cred_survey_environment_t  *environments;
     ngx_uint_t                      nenvironments;
+    ngx_uint_t                      more;     /* there are, without room */
     ngx_cred_record_t              *records;  /* all others */
     ngx_uint_t                      nrecords;
 

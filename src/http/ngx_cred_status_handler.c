@@ -449,6 +449,15 @@ ngx_http_cred_status_compare(const void *one, const void *two)
 
 
 ngx_uint_t
+ngx_http_cred_status_is_known(ngx_http_cred_status_ctx_t *ctx,
+    ngx_http_cred_status_row_t *row)
+{
+    return row->survey || !ngx_http_cred_status_answered(ctx)
+           || ctx->survey->more;
+}
+
+
+ngx_uint_t
 ngx_http_cred_status_answered(ngx_http_cred_status_ctx_t *ctx)
 {
     return ctx->survey && ctx->survey->error.len == 0;

@@ -72,6 +72,11 @@ json_t *ngx_http_cred_status_string(ngx_http_cred_status_ctx_t *ctx,
 ngx_int_t ngx_http_cred_status_error(ngx_http_request_t *r, ngx_str_t *error,
     ngx_str_t *body);
 
+/* whether this is one that the registry would have told of: a row without a
+ * survey is none, unless the registry is away or there was no room for it */
+ngx_uint_t ngx_http_cred_status_is_known(ngx_http_cred_status_ctx_t *ctx,
+    ngx_http_cred_status_row_t *row);
+
 /* whether the registry has told what there is, or has answered at all */
 ngx_uint_t ngx_http_cred_status_answered(ngx_http_cred_status_ctx_t *ctx);
 ngx_uint_t ngx_http_cred_status_registry_up(ngx_http_cred_status_ctx_t *ctx);

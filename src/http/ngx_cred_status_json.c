@@ -37,6 +37,7 @@ static json_t *ngx_http_cred_status_workers(ngx_http_cred_status_ctx_t *ctx);
 static json_t *ngx_http_cred_status_registry(ngx_http_cred_status_ctx_t *ctx);
 static json_t *ngx_http_cred_status_environments(
     ngx_http_cred_status_ctx_t *ctx);
+static json_t *ngx_http_cred_status_more(ngx_http_cred_status_ctx_t *ctx);
 static json_t *ngx_http_cred_status_environment(
     ngx_http_cred_status_ctx_t *ctx, ngx_http_cred_status_row_t *row);
 static json_t *ngx_http_cred_status_attempts(
@@ -65,6 +66,7 @@ static ngx_http_cred_status_part_t  ngx_http_cred_status_parts[] = {
     { "workers", ngx_http_cred_status_workers },
     { "registry", ngx_http_cred_status_registry },
     { "environments", ngx_http_cred_status_environments },
+    { "more_environments", ngx_http_cred_status_more },
     { "deletes", ngx_http_cred_status_deletes },
     { "access", ngx_http_cred_status_access },
     { "cache", ngx_http_cred_status_cache },
@@ -194,9 +196,7 @@ ngx_http_cred_status_environments(ngx_http_cred_status_ctx_t *ctx)
 
     for (i = 0; i < ctx->nrows; i++) {
 
-        if (ctx->rows[i].survey == NULL
-            && ngx_http_cred_status_answered(ctx))
-        {
+        if (!ngx_http_cred_status_is_known(ctx, &ctx->rows[i])) {
             continue;
         }
 
@@ -210,6 +210,15 @@ ngx_http_cred_status_environments(ngx_http_cred_status_ctx_t *ctx)
     }
 
     return json;
+}
+
+
+/* of which the registry has not told, for lack of room */
+
+static json_t *
+ngx_http_cred_status_more(ngx_http_cred_status_ctx_t *ctx)
+{
+    return json_integer(ctx->survey ? ctx->survey->more : 0);
 }
 
 

@@ -155,7 +155,7 @@ ngx_http_cred_status_up(ngx_http_cred_status_ctx_t *ctx,
     ngx_cred_status_view(row->status ? &row->status->redis : NULL, &view);
 
     if (view.state == NGX_CRED_STATUS_UNTRIED
-        || (row->survey == NULL && ngx_http_cred_status_answered(ctx))
+        || !ngx_http_cred_status_is_known(ctx, row)
         || (row->survey && !row->survey->registered))
     {
         return NGX_DECLINED;

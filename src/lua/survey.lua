@@ -5,7 +5,8 @@
 --          "environment" and its name, or "credential" and API, scope and id
 -- returns  time (ms), then records: arrays of a field, its value, the next field
 --          and so on.  "all" has one with "environment" for each that is
---          registered or has pending entries, and the last entries of the audit
+--          registered or has pending entries, one with "more" and how many there
+--          are that there is no room for, and the last entries of the audit
 
 local P, what = ARGV[1], ARGV[2]
 local call = redis.call
@@ -77,37 +78,50 @@ local function oldest(pending, since)
     return best or ''
 end
 
+-- where something is pending comes first, in case there is no room for all
+
 local function environments()
-    local names, urls = {}, {}
+    local names, urls, waits, count = {}, {}, {}, 0
     local all = call('HGETALL', P .. ':environments')
 
     for i = 1, #all, 2 do
         names[#names + 1], urls[all[i]] = all[i], all[i + 1]
     end
     for _, name in ipairs(try('SMEMBERS', P .. ':pending') or {}) do
+        waits[name] = true
         if not urls[name] then
             names[#names + 1] = name
         end
     end
 
-    table.sort(names)
+    table.sort(names, function (one, two)
+        if waits[one] ~= waits[two] then
+            return waits[one]
+        end
+        return one < two
+    end)
 
     for i = 1, math.min(#names, ENVIRONMENTS) do
         local name = names[i]
         local key, url = escape(name), urls[name]
         local pending, since = P .. ':pending:' .. key, P .. ':since:' .. key
-        local count = try('ZCARD', pending)
+        local size = try('ZCARD', pending)
 
         -- one that is not registered, with nothing pending any more
-        if (url or count ~= 0)
+        if (url or size ~= 0)
            and not tell({'environment', name,
                          'registered', url and '1' or '0',
                          'url', url and #url <= URL_LENGTH and url or '',
-                         'pending', count and string.format('%d', count) or '',
-                         'since', count ~= 0 and oldest(pending, since) or ''})
+                         'pending', size and string.format('%d', size) or '',
+                         'since', size ~= 0 and oldest(pending, since) or ''})
         then
             break
         end
+        count = i
+    end
+
+    if count < #names then
+        reply[#reply + 1] = {'more', string.format('%d', #names - count)}
     end
 end
 
