@@ -412,3 +412,33 @@ ok(wait_for(sub { my $is = environment_of('production'); $is && $is->{state} eq 
 is(metrics()->{'cred_environment_up{environment="production"}'}, 1, 'as a metric');
 redis('registry', 'HDEL', '{cred}:environments', map { "e$_" } 1 .. 300);
 is(status()->{more_environments}, 0, 'all of them');
+
+
+
+=== TEST 13: an operation that is larger than an answer
+--- script
+my $id = 'a' x 32;
+redis('registry', 'HSET', "{cred}:operation:$id", 'api', 'apinizer', 'scope', 'MyProject', 'id', 'big',
+      'environments', 1024, 'pending', 1024);
+redis('registry', 'HSET', "{cred}:operation:$id", map {
+    ("environment:e$_" => '{"state":"pending","attempts":1,"error":"' . 'x' x 600 . '"}')
+} $_ * 64 .. $_ * 64 + 63) for 0 .. 15;
+redis('registry', 'SET', '{cred}:open:apinizer:MyProject:big', $id);
+my $is = status("operation=$id")->{operation};
+is("$is->{id} $is->{environments}", 'big 1024', 'it is shown');
+cmp_ok(scalar(@{ $is->{receipts} }), '>', 500, 'with what there is room for');
+is(status('credential=apinizer:MyProject:big')->{open}{pending}, 1024, 'as one that is open');
+
+
+
+=== TEST 14: what is superseded has had no effect
+--- script
+credential('old');
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:old', 'revision', 1);
+redis('staging', 'HSET', '{cred}:apinizer:credential:MyProject:old', 'revision', 2);
+del('old');
+my $is = environment_of('staging');
+is($is->{undeployments}{superseded}, 1, 'a newer one is there');
+is($is->{effect_duration}{count}, 0, 'which is accepted');
+is($is->{undeployment_duration}{count}, 0, 'and was not undeployed');
+is(environment_of('production')->{effect_duration}{count}, 1, 'as it was elsewhere');

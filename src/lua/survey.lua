@@ -12,7 +12,7 @@ local P, what = ARGV[1], ARGV[2]
 local call = redis.call
 
 local AUDITED, SEARCHED, LISTED, ENVIRONMENTS = 20, 1000, 100, 500
-local URL_LENGTH = 4096
+local URL_LENGTH, ELEMENTS = 4096, 4096
 
 -- the caller bounds what it reads
 local bytes = 524288
@@ -135,15 +135,30 @@ local function audited(entry)
     return record
 end
 
+-- its receipts as far as there is room; it says itself how many there are
+
 local function operation(id)
     local record = {'operation', id}
     local all = try('HGETALL', P .. ':operation:' .. id) or {}
 
-    for i = 1, #all do
-        record[i + 2] = all[i]
+    local function add(receipts)
+        for i = 1, #all, 2 do
+            local size = #all[i] + #all[i + 1]
+            local is = string.sub(all[i], 1, 12) == 'environment:'
+
+            if is == receipts and size <= bytes and #record < ELEMENTS then
+                record[#record + 1], record[#record + 2] = all[i], all[i + 1]
+                bytes = bytes - size
+            end
+        end
     end
 
-    return #all > 0 and tell(record)
+    add(false)
+    add(true)
+
+    if #all > 0 then
+        reply[#reply + 1] = record
+    end
 end
 
 local function environment(name)
