@@ -282,7 +282,11 @@ ngx_cred_status_attempted(ngx_cred_registry_t *registry, ngx_str_t *name,
 
     ngx_cred_status_add(&environment->attempts[n], 1);
 
-    if (state == NGX_CRED_PENDING || state == NGX_CRED_UNREGISTERED) {
+    /* a newer copy of what is superseded is accepted there */
+
+    if (state == NGX_CRED_PENDING || state == NGX_CRED_UNREGISTERED
+        || state == NGX_CRED_SUPERSEDED)
+    {
         return;
     }
 

@@ -138,7 +138,7 @@ void ngx_cred_status_looked_up(ngx_uint_t hit);
 
 /*
  * An attempt in this environment is over.  "effect" is how long ago the delete
- * was accepted, in milliseconds; it counts if the state is not pending.
+ * was accepted, in milliseconds; it counts if the credential is gone there.
  */
 void ngx_cred_status_attempted(ngx_cred_registry_t *registry, ngx_str_t *name,
     ngx_cred_state_e state, ngx_cred_reason_e reason, ngx_msec_t duration,
