@@ -280,3 +280,18 @@ redis('staging', 'ZADD', '{cred}:operations', 1111, 'a' x 32);
 ($claim) = claims(0);
 is("@{ $claim->{members} }", $member->('a'), 'claimed all the same');
 is($claim->{since}[0], 1111, 'since the delete');
+
+
+
+=== TEST 8: what somebody has taken out leaves nothing behind
+--- script
+my ($operation, $ack) = ('a' x 32, slurp('src/lua/acknowledge.lua'));
+my $member = "apinizer:MyProject:x:0:$operation";
+my $late = sub {
+    redis('staging', 'EVAL', $ack, 1, '{cred}:audit', '{cred}', 1000, 60000, 1000,
+          'here:', $member, 'pending', 'late', 5, '', '');
+    return redis('staging', 'EXISTS', '{cred}:since:here%3A');
+};
+is($late->(), 0, 'an attempt that is over later');
+redis('staging', 'ZADD', '{cred}:pending:here%3A', 1, $member);
+is($late->(), 1, 'unlike one of what is pending');

@@ -560,6 +560,8 @@ my @cases = (
     ['a is up, nothing is pending', environment('a')],
     ['All 3 environments are up, nothing is pending',
      map { environment($_) } qw(a b c)],
+    ['All 3 environments are up, 203 others are not shown, nothing is pending',
+     (map { environment($_) } qw(a b c)), more_environments => 203],
     ['2 of 3 environments are up, 1 has not been tried yet, nothing is pending',
      environment('a'), environment('b'), environment('c', state => 'unknown')],
     ['Neither environment has been tried yet, nothing is pending',

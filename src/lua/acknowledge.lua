@@ -113,10 +113,16 @@ end
 
 local function postpone(i, due, operation)
     local pending, since = keys_of(ARGV[i])
+
+    -- whose hands have taken it out have taken it out
+    if redis.call('ZADD', pending, 'XX', 'CH', string.format('%.0f', due),
+                  ARGV[i + MEMBER]) == 0
+    then
+        return
+    end
+
     local created = redis.pcall('ZSCORE', P .. ':operations', operation)
 
-    redis.call('ZADD', pending, 'XX', string.format('%.0f', due),
-               ARGV[i + MEMBER])
     redis.pcall('ZADD', since, 'NX', type(created) == 'string' and created
                                      or stamp, ARGV[i + MEMBER])
 end
