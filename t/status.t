@@ -442,3 +442,19 @@ is($is->{undeployments}{superseded}, 1, 'a newer one is there');
 is($is->{effect_duration}{count}, 0, 'which is accepted');
 is($is->{undeployment_duration}{count}, 0, 'and was not undeployed');
 is(environment_of('production')->{effect_duration}{count}, 1, 'as it was elsewhere');
+
+
+
+=== TEST 15: whoever asks for the state leaves connections to clients
+--- before
+worker_connections(64);
+--- script
+my $url = redis_tcp('staging');
+redis('registry', 'HSET', '{cred}:environments', map { ("e$_" => "$url?prefix=e$_") } 1 .. 90);
+my @got = map { call('GET', '/status')->{status} } 1 .. 20;
+is(join(' ', grep { $_ != 200 } @got), '', 'all are answered');
+ok(wait_for(sub { grep { $_->{gateways} } @{ status()->{environments} } }),
+   'some are asked for their gateways');
+unlike(error_log_text(), qr/worker_connections are not enough/, 'the error log');
+--- after
+worker_connections(1024);

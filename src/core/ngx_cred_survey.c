@@ -17,7 +17,8 @@
 
 #define NGX_CRED_SURVEY_SHARED   2
 #define NGX_CRED_GATEWAYS_SHARED 2
-#define NGX_CRED_SURVEY_ASKED    100   /* environments, at most */
+#define NGX_CRED_SURVEY_ASKED    100   /* environments, at most ... */
+#define NGX_CRED_SURVEY_SHARE    4     /* ... of the worker's connections */
 
 
 /* an environment that is asked for its gateways */
@@ -252,7 +253,8 @@ ngx_cred_survey_environment(ngx_cred_survey_t *survey,
     url = ngx_cred_record_get(record, "url");
 
     if (!environment->registered || url == NULL
-        || survey->nenvironments > NGX_CRED_SURVEY_ASKED)
+        || survey->nasked >= NGX_CRED_SURVEY_ASKED
+        || survey->nasked >= ngx_cycle->connection_n / NGX_CRED_SURVEY_SHARE)
     {
         return NGX_OK;
     }
@@ -312,6 +314,8 @@ ngx_cred_survey_gateways(ngx_cred_survey_t *survey,
     asked->command.shared = asked->shared;
     asked->command.handler = ngx_cred_survey_gateways_reply;
     asked->command.data = asked;
+
+    survey->nasked++;
 
     if (ngx_cred_redis_eval(redis, &asked->command) == NGX_OK) {
         survey->unanswered++;

@@ -79,6 +79,7 @@ struct ngx_cred_survey_s {
     ngx_cred_record_t              *records;  /* all others */
     ngx_uint_t                      nrecords;
 
+    ngx_uint_t                      nasked;   /* for their gateways */
     ngx_uint_t                      unanswered;
     ngx_cred_redis_command_t        command;
     ngx_str_t                       shared[2];
