@@ -5,8 +5,8 @@
 --          "environment" and its name, or "credential" and API, scope and id
 -- returns  time (ms), then records: arrays of a field, its value, the next field
 --          and so on.  "all" has one with "environment" for each that is
---          registered or has pending entries, one with "more" and how many there
---          are that there is no room for, and the last entries of the audit
+--          registered or has pending entries, one with "more" and of how many
+--          there is no room to tell, and the last entries of the audit
 
 local P, what = ARGV[1], ARGV[2]
 local call = redis.call
