@@ -156,11 +156,14 @@ cred_is('no API', 2, qr/there is no API nonsense/, 'token', 'add', 'nonsense', '
 cred_is('no time', 2, qr/is no time such as 90d/, 'token', 'add', 'apinizer', 'c', '--expires', '90y');
 cred_is('no option', 2, qr/no option owner/, 'token', 'add', 'apinizer', 'c', '--owner', 'x');
 cred_is('no value', 2, qr/lacks its value/, 'token', 'add', 'apinizer', 'c', '--scope');
-cred_is('no command', 2, qr/usage:/, 'nonsense');
-cred_is('no words', 2, qr/wrong number of arguments/, 'token', 'add');
+cred_is('no command', 2, qr/\Acred: there is no command "nonsense": "cred help" has them\n\z/, 'nonsense');
+cred_is('half a command', 2, qr/there is no command "token ad":/, 'token', 'ad', 'apinizer');
+cred_is('no words', 2, qr/\Ausage:\n  token add [^\n]*\n +\[--token-from-stdin\]\ncred: wrong number of arguments\n\z/, 'token', 'add');
+cred_is('no time', 2, qr/\Acred: "soon" is no number\n\z/, { env => { CRED_TIMEOUT => 'soon' } }, 'pending');
+cred_is('no file', 2, qr/\Acred: cannot read \/nonexistent\n\z/, '--password-file', '/nonexistent', 'pending');
 
 cred_is('short', 2, qr/less than four/, 'token', 'revoke', 'apinizer', 'ab');
-cred_is('none', 1, qr/no such token of apinizer/, 'token', 'revoke', 'apinizer', '0' x 64);
+cred_is('none', 1, qr/no such token of apinizer: "cred token list" has the beginnings/, 'token', 'revoke', 'apinizer', '0' x 64);
 redis('registry', 'HSET', "{cred}:apinizer:token:abcd$_", 'subject', 'x') for 1, 2;
 cred_is('several', 1, qr/several tokens of apinizer begin with abcd/, 'token', 'revoke', 'apinizer', 'abcd');
 redis('registry', 'HSET', '{cred}:apinizer:token:a*cd', 'subject', 'x');
@@ -199,7 +202,7 @@ is_deeply([ map { "$_->{environment} $_->{pending}" } @{ cred_json('environment'
           ['production 0', 'staging 0'], 'list');
 
 cred_is('registry', 0, qr/is the registry itself, and will be refused/, 'environment', 'add', 'me', redis_tcp('registry'));
-cred_ok('another prefix', 'environment', 'add', 'me', redis_tcp('registry') . '?prefix=x');
+cred_ok('another prefix', 'environment', 'add', 'us', redis_tcp('registry') . '?prefix=x');
 cred_is('away', 1, qr/Connection refused \(with --no-check/, 'environment', 'add', 'away', 'redis://127.0.0.1:' . free_port());
 cred_is('database', 1, qr/DB index is out of range/, 'environment', 'add', 'away', redis_tcp('staging') . '/99');
 is(redis('registry', 'HEXISTS', '{cred}:environments', 'away'), 0, 'is not registered');
@@ -215,11 +218,20 @@ redis('staging', 'REPLICAOF', '127.0.0.1', redis_port('production'));
 cred_is('replica', 0, qr/is a replica of 127.0.0.1:\d+, and will be refused/, 'environment', 'add', 'r', redis_tcp('staging'));
 redis('staging', 'REPLICAOF', 'NO', 'ONE');
 
+# another password is no other place
+
+cred_run({ in => redis_tcp('staging') . "/1?prefix=x\n" }, 'environment', 'add', 'in', '-');
+cred_is('elsewhere', 0, qr/\Acred: "in" was at redis:[^\n]*\/1\?prefix=x: what is deleted from now on, or pending, is taken out of the new one alone\n\z/,
+        'environment', 'add', 'in', redis_tcp('staging') . '/1');
+my $port = free_port();
+cred('environment', 'add', 'away', "redis://u:S3cret\@127.0.0.1:$port", '--no-check');
+cred_ok('another password', 'environment', 'add', 'away', "redis://u:0ther\@127.0.0.1:$port", '--no-check');
+
 cred_is('unknown', 1, qr/there is no environment "nonsense"/, 'environment', 'remove', 'nonsense');
 redis('registry', 'ZADD', '{cred}:pending:in', 1, 'apinizer:a:b:0:ff');
 cred_is('pending', 1, qr/1 undeployments are pending in "in"/, 'environment', 'remove', 'in');
 redis('registry', 'SADD', '{cred}:apinizer:environments:a', 'in');
-cred_is('force', 0, qr/1 scopes still name it/, 'environment', 'remove', 'in', '--force');
+cred_is('force', 0, qr/deleted from now on stays in "in", [^\n]*\n[^\n]*1 scopes still name it/, 'environment', 'remove', 'in', '--force');
 is(redis('registry', 'HEXISTS', '{cred}:environments', 'in'), 0, 'removed');
 
 
@@ -451,7 +463,7 @@ is(by_conf('credential', 'deploy', 'apinizer', 'p', 'c')->{status}, 0, 'nginx: d
 is(by_conf('environment', 'remove', 'third')->{status}, 0, 'nginx: remove');
 
 is(@{ cred_json('--prefix', 'other', 'environment', 'list') }, 0, 'another prefix');
-cred_is('another database', 0, qr/^\z/, '-u', redis_tcp('registry') . '/3', 'environment', 'list');
+cred_is('another database', 0, qr/there is no environment in 127.0.0.1:\d+\/3 /, '-u', redis_tcp('registry') . '/3', 'environment', 'list');
 cred_is('no database', 2, qr/DB index is out of range/, '-u', redis_tcp('registry') . '/99', 'environment', 'list');
 cred_is('wrong password', 2, qr/WRONGPASS/, '-u', 'redis://op:x@127.0.0.1:' . redis_port('registry'), 'environment', 'list');
 cred_is('not there', 2, qr/Connection refused/, '-u', 'redis://127.0.0.1:' . free_port(), 'token', 'list');
@@ -519,6 +531,15 @@ sub followed { scalar(() = slurp("$out.log") =~ /^\{.*"result":"unauthorized".*\
 ok(wait_for(sub { followed() == 3 }), 'what is there');
 del('x', token => 'somebody');
 ok(wait_for(sub { followed() == 4 }), 'and what comes');
+
+# it is what keeps the audit for longer: a registry that is away does not end it
+
+redis_stop('registry');
+ok(wait_for(sub { slurp("$out.log") =~ /Connection refused; it goes on/ }), 'is away');
+redis_start('registry');
+ok(wait_for(sub { slurp("$out.log") =~ /is back/ }), 'is back');
+ok(wait_for(sub { del('x', token => 'another'); followed() > 4 }), 'it goes on');
+is(scalar(() = slurp("$out.log") =~ /it goes on/g), 1, 'said once');
 reap($pid, 'TERM');
 
 
@@ -633,3 +654,14 @@ SKIP: {
     skip 'no mandoc', 1 if system('command -v mandoc >/dev/null');
     is(scalar(`mandoc -Tlint -W warning doc/cred.1 2>/dev/null`), '', 'mandoc has no complaint');
 }
+
+
+
+=== TEST 19: where nothing is found it says where that is
+--- script
+for my $words (['pending'], ['environment', 'list'], ['token', 'list'], ['credential', 'list', 'apinizer'], ['audit']) {
+    cred_is("@$words", 0, qr/\Acred: there is no [\w ]+ in 127.0.0.1:\d+\/0 with the prefix other\n\z/,
+            '--prefix', 'other', @$words);
+}
+register();
+cred_ok('environments', 'pending');
