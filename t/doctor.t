@@ -59,7 +59,9 @@ sub unlock {
 sub healthy {
     for my $name (qw(registry production staging other)) {
         unlock($name);
-        redis($name, @$_) for ['REPLICAOF', 'NO', 'ONE'], ['FLUSHALL'],
+        redis($name, @$_) for ['REPLICAOF', 'NO', 'ONE'],
+            ['CONFIG', 'SET', 'maxmemory', 0],
+            ['CONFIG', 'SET', 'min-replicas-to-write', 0], ['FLUSHALL'],
             ['CONFIG', 'SET', 'maxmemory-policy', 'noeviction'],
             ['ACL', 'DELUSER', 'nginx'];
     }
@@ -194,6 +196,25 @@ sub gateway_acl {
 }
 
 
+# a registry whose snapshots fail, and are to be made
+
+sub unsaved {
+    unlink "$Redis{registry}{dir}/dump.rdb";
+    mkdir "$Redis{registry}{dir}/dump.rdb";
+    redis('registry', 'CONFIG', 'SET', 'save', '1000 1000');
+    redis('registry', 'BGSAVE');
+    wait_for(sub { redis('registry', 'INFO', 'persistence') =~ /rdb_last_bgsave_status:err/ });
+}
+
+
+sub saved {
+    rmdir "$Redis{registry}{dir}/dump.rdb";
+    redis('registry', 'CONFIG', 'SET', 'save', '');
+    redis('registry', 'BGSAVE');
+    wait_for(sub { redis('registry', 'INFO', 'persistence') =~ /rdb_last_bgsave_status:ok/ });
+}
+
+
 # a clock that is wrong here
 
 sub wrong_clock {
@@ -256,6 +277,16 @@ my @faults = (
         level => 'note'],
     ['registry-eviction' => qr/the registry .* has the maxmemory-policy allkeys-lru/,
         sub { redis('registry', 'CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru') }],
+    ['registry-full' => qr/the registry \S+ is full, so deletes are answered with 503 \(OOM/,
+        sub { redis('registry', 'CONFIG', 'SET', 'maxmemory', 1) }],
+    ['registry-replicas' => qr/lacks replicas, so deletes are answered with 503 \(NOREPLICAS/,
+        sub { redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 1) }],
+    ['registry-disk' => qr/cannot save to its disk, so deletes are answered with 503 \(MISCONF/,
+        sub { unsaved() }, after => sub { saved() }],
+    ['environment-full' => qr/"staging" is full, so gateways get no lease/,
+        sub { redis('staging', 'CONFIG', 'SET', 'maxmemory', 1) }],
+    [undeployed => qr/the apinizer credential "api-user" of "MyProject" is registered with revision 7, and was undeployed in "staging" at 10$/,
+        sub { redis('staging', 'SET', '{cred}:apinizer:tombstone:MyProject:api-user', 10) }],
     ['no-environments' => qr/no environment is registered/,
         sub { registry('DEL {cred}:environments') }],
     ['environment-url' => qr/the URL of the environment "staging" is malformed \(invalid port\)/,
@@ -345,6 +376,9 @@ my @faults = (
     ['gateway-replica' => qr/the cred_environment \S+ is a replica/,
         sub { redis('staging', 'REPLICAOF', '127.0.0.1', redis_port('other'));
               gateway_acl(all($gateway_commands)) }],
+    ['gateway-full' => qr/the cred_environment \S+ is full, and gives no lease/,
+        sub { gateway_conf(redis_tcp('staging'));
+              redis('staging', 'CONFIG', 'SET', 'maxmemory', 1) }],
     ['gateway-command' => qr/the user of the cred_environment \S+ lacks \+hset \+xadd$/,
         sub { gateway_acl(all($gateway_commands), '-hset', '-xadd') }],
     ['gateway-password' => qr/the cred_environment \S+ refuses the password/,
@@ -491,11 +525,25 @@ for ('', 'deny all;', 'auth_basic x;') {
 }
 
 
+# an operator's machine, with an nginx that has nothing to do with it
+
+healthy();
+write_conf(registry => '', location => '');
+registry('HSET {cred}:apinizer:scope:Empty description x');
+$got = cred_run({ bare => 1, env => { CRED_REGISTRY => redis_tcp('registry'),
+                                      CRED_NGINX => "$nginx -c $conf" } }, 'doctor', '--json');
+is_deeply([ sort map { "$_->{level} $_->{check}" } @{ findings($got) } ],
+          ['note no-registry', 'wrong scope-members'], 'CRED_REGISTRY is looked at without nginx');
+
+
 # of what there are many, some are named
 
 healthy();
 registry("HSET {cred}:apinizer:scope:s$_ x y") for 1 .. 50;
-is(@{ findings(doctor(words => ['--json'])) }, 20, 'twenty of one kind');
+$got = findings(doctor(words => ['--json']));
+is(@$got, 21, 'twenty of one kind');
+is("$got->[20]{level} $got->[20]{check} $got->[20]{what}", 'note scope-members 30 more of these are not shown',
+   'and how many more');
 
 healthy();
 registry("HSET {cred}:apinizer:token:sha256(x)$_ subject a") for "\e[31m", "<\"'>";
