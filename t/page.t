@@ -649,6 +649,17 @@ harmless('registry', '/status');
 redis_start('registry');
 says(qr/^(?!The registry is down)/, 'it is back');
 
+# it answers, and callers get 503
+
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 1);
+is(del('api-user')->{status}, 503, 'it refuses to write');
+says(qr/^The registry refused a delete at \d+:\d+: NOREPLICAS/, 'which is said');
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
+redis('registry', 'DEL', '{cred}:environments');
+redis('registry', 'SET', '{cred}:environments', 'x');
+ok(shows('header', qr/registry .* is up.*: WRONGTYPE/s), 'why it says nothing');
+redis('registry', 'DEL', '{cred}:environments');
+
 
 
 === TEST 13: nobody looks

@@ -347,7 +347,7 @@ ok(leased(undef, 2), 'both gateways have leases');
 # the same rules, sooner
 
 my $rules = slurp("$::Examples/alerts.yml");
-my $sooner = $rules =~ s/for: \d+m/for: 100ms/gr =~ s/\[2m\]/[3s]/gr;
+my $sooner = $rules =~ s/for: \d+m/for: 100ms/gr =~ s/\[(?:2|15)m\]/[3s]/gr;
 my ($here, $there) = map { "127.0.0.1:$_" } $ENV{TEST_NGINX_PORT}, $g->{port};
 
 my $p = CredTest::Prometheus->start(targets => [$here, $there],
@@ -504,6 +504,21 @@ $fires->('CredRegistryDown', instance => $here);
 redis_start('registry');
 unlink temp_dir() . '/registry/dump.rdb';
 $quiet->('the registry is back');
+
+# the registry answers, and refuses to write
+
+ok(wait_for(sub {
+    ($p->value('sum(increase(cred_deletes_total{result="deleted"}[3s]))') // 1) == 0;
+}), 'nothing was deleted of late');
+credential('refused', 'registry');
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 1);
+my $refused = spawn('client', 'client', sub { for (1 .. 600) { del('refused'); select undef, undef, undef, .1 } });
+ok(wait_for(sub { $p->fires('CredDeletesUnavailable', instance => $here) }),
+   'CredDeletesUnavailable fires');
+$seen{CredDeletesUnavailable} = 1;
+reap($refused, 'TERM');
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
+$quiet->('the registry writes');
 
 # no environment is registered
 

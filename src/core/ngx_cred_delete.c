@@ -11,6 +11,7 @@
 #include <openssl/rand.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_delete.h>
+#include <ngx_cred_status.h>
 
 
 #define NGX_CRED_POOL_SIZE     4096
@@ -326,6 +327,7 @@ ngx_cred_delete_reply(ngx_cred_redis_command_t *command,
         break;
 
     default: /* NGX_CRED_REDIS_REFUSED */
+        ngx_cred_status_registry_refused(del->registry, &command->error);
         break;
     }
 

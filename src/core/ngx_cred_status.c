@@ -326,6 +326,27 @@ ngx_cred_status_registry_changed(ngx_cred_redis_t *redis, ngx_str_t *error,
 
 
 void
+ngx_cred_status_registry_refused(ngx_cred_registry_t *registry,
+    ngx_str_t *error)
+{
+    u_char                    buf[NGX_CRED_STATUS_ERROR_LEN];
+    ngx_str_t                 text;
+    ngx_cred_status_redis_t  *place;
+
+    place = ngx_cred_status_find_registry(registry);
+
+    if (place) {
+        text.data = buf;
+        text.len = ngx_slprintf(buf, buf + sizeof(buf), "refused a delete: %V",
+                                error)
+                   - buf;
+
+        ngx_cred_status_error(place, &text);
+    }
+}
+
+
+void
 ngx_cred_status_environment_changed(ngx_cred_redis_t *redis, ngx_str_t *error,
     ngx_msec_t retry, void *data)
 {

@@ -150,6 +150,10 @@ void ngx_cred_status_registry_changed(ngx_cred_redis_t *redis,
 void ngx_cred_status_environment_changed(ngx_cred_redis_t *redis,
     ngx_str_t *error, ngx_msec_t retry, void *data);
 
+/* it is reached, and has answered a delete with an error */
+void ngx_cred_status_registry_refused(ngx_cred_registry_t *registry,
+    ngx_str_t *error);
+
 /* why an environment could not even be tried */
 void ngx_cred_status_environment_failed(ngx_cred_registry_t *registry,
     ngx_str_t *name, ngx_str_t *error);
