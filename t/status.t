@@ -458,3 +458,33 @@ ok(wait_for(sub { grep { $_->{gateways} } @{ status()->{environments} } }),
 unlike(error_log_text(), qr/worker_connections are not enough/, 'the error log');
 --- after
 worker_connections(1024);
+
+
+
+=== TEST 10: an environment that hung, and is asked for nothing any more
+--- script
+# the first command of a connection, which is a look at its gateways
+
+ok(wait_for(sub { redis('registry', 'HEXISTS', '{cred}:positions', 'production') }), 'it is greeted');
+redis_pause('production');
+ok(wait_for(sub { call('GET', '/status'); error_log_text() =~ /is down: redis did not reply in time, environment: production/ }),
+   'it hangs');
+ok(wait_for(sub { stands('production') =~ /^down/ }), 'down');
+redis_resume('production');
+ok(wait_for(sub { stands('production') eq 'up 0' }), 'up, with nothing pending');
+
+
+
+=== TEST 11: a registry that answers, and refuses deletes
+--- script
+credential('one', qw(registry production));
+is(status()->{registry}{error}, undef, 'no error');
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 1);
+is(del('one')->{status}, 503, 'refused');
+my $registry = status()->{registry};
+is($registry->{state}, 'up', 'it is reached');
+like($registry->{error}{message}, qr/^refused a delete: NOREPLICAS/, 'and says why');
+redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
+is(del('one')->{status}, 200, 'then it is done');
+--- log
+redis refused a command: NOREPLICAS

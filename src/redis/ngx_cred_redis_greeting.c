@@ -11,6 +11,9 @@
 #include <ngx_cred_redis_connection.h>
 
 
+#define NGX_CRED_REDIS_DOUBT  5000   /* milliseconds */
+
+
 static ngx_uint_t ngx_cred_redis_greeted(ngx_cred_redis_t *redis);
 
 
@@ -146,9 +149,20 @@ ngx_cred_redis_regreet(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_keep(ngx_cred_redis_t *redis)
 {
-    if (!ngx_exiting && !redis->backoff.timer_set) {
-        ngx_cred_redis_connect(redis);
+    if (ngx_exiting || redis->backoff.timer_set) {
+        return;
     }
+
+    /* it has greeted, and nobody asks for anything that could tell more */
+
+    if (redis->doubtful && redis->conf.greet && redis->ncommands == 0
+        && redis->state == NGX_CRED_REDIS_READY
+        && ngx_current_msec - redis->greeted_at >= NGX_CRED_REDIS_DOUBT)
+    {
+        ngx_cred_redis_back(redis);
+    }
+
+    ngx_cred_redis_connect(redis);
 }
 
 
