@@ -296,6 +296,14 @@ for my $name (names()) {
         ok(!exists $answer->{headers}{'cred-dry-run'}, 'and it was none');
     }
 
+    for my $field ('Cred-Dryrun', 'Cred-Dry', 'cred-dry-ran', 'Cred-Dry-Runs') {
+        my $answer = request($name, "$name-token", "$field: true");
+        is("$answer->{status} $answer->{body}", "$status $body", "$name: $field");
+    }
+
+    is(request($name, "$name-token", 'Cred-Dry-Run: true',
+               'Cred-Dryrun: true')->{status}, $status, "$name: both");
+
     is(request($name, 'nobody', 'Cred-Dry-Run: x')->{status}, 401,
        "$name: a bad token is known before");
     is((audit())[-1]{result}, 'invalid', "$name: audited");

@@ -101,7 +101,7 @@ ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
             sent->wait = ngx_cred_fields_wait(&header->value, &ctx->wait);
         }
 
-        return;
+        break;
 
     case sizeof("traceparent") - 1:
 
@@ -112,19 +112,30 @@ ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
             ctx->params.traceparent = header->value;
         }
 
-        return;
+        break;
 
     case sizeof("cred-dry-run") - 1:
 
         if (ngx_http_cred_prefer_is(header, "cred-dry-run")) {
             ngx_http_cred_prefer_dry_run(ctx, &header->value,
                                          ++sent->dry_run == 1);
+            return;
         }
 
-        return;
+        break;
 
     default:
-        return;
+        break;
+    }
+
+    /* "Cred-Dryrun": it would be deleted */
+
+    if (header->key.len >= sizeof("cred-dry") - 1
+        && ngx_memcmp(header->lowcase_key, "cred-dry", sizeof("cred-dry") - 1)
+           == 0)
+    {
+        ctx->params.dry_run = 0;
+        ctx->unclear = 1;
     }
 }
 
