@@ -287,7 +287,7 @@ my @faults = (
         sub { redis('staging', 'CONFIG', 'SET', 'maxmemory', 1) }],
     [undeployed => qr/the apinizer credential "api-user" of "MyProject" is registered with revision 7, and was undeployed in "staging" at 10$/,
         sub { redis('staging', 'SET', '{cred}:apinizer:tombstone:MyProject:api-user', 10) }],
-    ['no-environments' => qr/no environment is registered/,
+    ['no-environments' => qr/no environment is registered with the prefix "\{cred\}", so deletes/,
         sub { registry('DEL {cred}:environments') }],
     ['environment-url' => qr/the URL of the environment "staging" is malformed \(invalid port\)/,
         sub { environment('redis://:p/ss@127.0.0.1') }],
