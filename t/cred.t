@@ -90,9 +90,10 @@ KEYS {cred}:apinizer:token:* =>
 register();
 
 my $uuid = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
+my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 my %ask = (
     apinizer => ['MyProject', 'api-user', 200, sub {
-        call('DELETE', path(), ["Authorization: Bearer $_[0]"]) }],
+        call('DELETE', path(), ["Authorization: Bearer $_[0]", "traceparent: $trace"]) }],
     iam => ['domain-1', 'LOSZM4YRVLKOY9E8X5VI', 204, sub {
         call('DELETE', '/v3.0/OS-CREDENTIAL/credentials/LOSZM4YRVLKOY9E8X5VI',
              ["X-Auth-Token: $_[0]"]) }],
@@ -128,6 +129,10 @@ my $audit = cred_json('audit', '--all', '-n', 100);
 is_deeply({ map { ("$_->{api} $_->{result}" => 1) } @$audit },
           { map { ("$_ deleted" => 1, "$_ unauthorized" => 1) } keys %ask }, 'audit');
 is(@{ cred_json('audit') }, 5, 'without refused tokens');
+
+my ($traced) = grep { "$_->{api} $_->{result}" eq 'apinizer deleted' } @$audit;
+is($traced->{traceparent}, $trace, 'audit: traceparent');
+is(cred_json('operation', $traced->{operation})->{traceparent}, $trace, 'operation: traceparent');
 
 
 
