@@ -2,6 +2,8 @@
 # metrics, keys in Redis, headers, subcommands of cred, alerts; their links lead
 # somewhere, and each example is linked.
 
+use Encode qw(decode_utf8);
+
 use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
@@ -95,6 +97,8 @@ my ($there, $told) = (directives(), described('doc/directives.md'));
 
 same('directives', [keys %$there], [keys %$told]);
 same('headings of directives', [keys %$there], [ $text{'doc/directives.md'} =~ /^### (\w+)$/mg ]);
+same('the list of directives', [keys %$there],
+     [ $text{'doc/directives.md'} =~ /^(.*?)^## /ms ? $1 =~ /\[(cred_\w+)\]\(#\g1\)/g : () ]);
 is($told->{$_}, $there->{$_}, "$_: its context") for grep { $told->{$_} } sort keys %$there;
 
 
@@ -212,6 +216,14 @@ my $rules = slurp('conf-examples/prometheus/alerts.yml');
 
 same('alerts', [ $rules =~ /- alert: (\w+)/g ],
      [ map { quoted($_->[0]) } rows(section('doc/operate.md', 'Alerts')) ]);
+
+
+# Lines: tables, and what is copied from elsewhere, may be longer
+
+for my $page (grep { !/^bench/ } sort keys %text) {
+    my $prose = decode_utf8($text{$page}) =~ s/^(?:```.*?^```| {4}.*?$|\|.*?$)//gmsr;
+    is(join("\n", grep { length > 80 } split /\n/, $prose), '', "$page: 80 columns");
+}
 
 
 # Links and anchors

@@ -5,7 +5,6 @@
  */
 
 
-
 /* the state in Prometheus' text format, version 0.0.4 */
 
 
