@@ -178,8 +178,14 @@ ngx_cred_status_environment_t *ngx_cred_status_find(
 ngx_cred_status_environment_t *ngx_cred_status_next(
     ngx_cred_registry_t *registry, ngx_uint_t *n);
 
+/* copies what is known of a Redis, which is nothing if "redis" is NULL */
 void ngx_cred_status_view(ngx_cred_status_redis_t *redis,
     ngx_cred_status_view_t *view);
+
+/*
+ * Counters, when counting began (milliseconds since the epoch), and the size of
+ * the zone and what is in use of it (bytes).
+ */
 uint64_t ngx_cred_status_deletes(ngx_uint_t api, ngx_cred_result_e result);
 uint64_t ngx_cred_status_accesses(ngx_cred_status_access_e result);
 uint64_t ngx_cred_status_lookups(ngx_uint_t hit);

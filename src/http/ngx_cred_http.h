@@ -294,6 +294,7 @@ ngx_uint_t ngx_http_cred_retries(ngx_array_t *registries,
 ngx_cred_api_t *ngx_http_cred_find_api(ngx_conf_t *cf, ngx_str_t *name,
     ngx_uint_t *number);
 
+/* whether both have the same bytes */
 ngx_uint_t ngx_http_cred_same_string(ngx_str_t *one, ngx_str_t *two);
 
 /* writes FILE:LINE of the directive at hand; NGX_ERROR if there is no memory */

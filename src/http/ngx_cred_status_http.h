@@ -64,7 +64,6 @@ ngx_int_t ngx_http_cred_status_prometheus(ngx_http_cred_status_ctx_t *ctx,
 
 /* parts of both: NULL without memory */
 json_t *ngx_http_cred_status_operations(ngx_http_cred_status_ctx_t *ctx);
-json_t *ngx_http_cred_status_seconds(off_t ms);
 json_t *ngx_http_cred_status_string(ngx_http_cred_status_ctx_t *ctx,
     ngx_str_t *s);
 

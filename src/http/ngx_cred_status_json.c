@@ -53,6 +53,7 @@ static json_t *ngx_http_cred_status_leases(ngx_http_cred_status_ctx_t *ctx);
 static json_t *ngx_http_cred_status_zones(ngx_http_cred_status_ctx_t *ctx);
 static json_t *ngx_http_cred_status_zone_json(ngx_http_cred_status_ctx_t *ctx,
     ngx_str_t *name, size_t size, size_t used);
+static json_t *ngx_http_cred_status_seconds(off_t ms);
 static json_t *ngx_http_cred_status_error_at(ngx_http_cred_status_ctx_t *ctx,
     ngx_cred_status_view_t *view);
 
@@ -491,7 +492,7 @@ ngx_http_cred_status_zone_json(ngx_http_cred_status_ctx_t *ctx,
 }
 
 
-json_t *
+static json_t *
 ngx_http_cred_status_seconds(off_t ms)
 {
     return (ms > 0) ? json_real(ms / 1000.0) : json_null();

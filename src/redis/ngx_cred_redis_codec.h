@@ -44,6 +44,7 @@ typedef struct {
 /* returns NULL if there is no memory */
 ngx_cred_redis_codec_t *ngx_cred_redis_codec_create(ngx_log_t *log);
 
+/* frees it, and what it has read of a reply */
 void ngx_cred_redis_codec_destroy(ngx_cred_redis_codec_t *codec);
 
 /* takes bytes that came from Redis; NGX_ERROR if there is no memory */

@@ -277,12 +277,6 @@ void ngx_cred_redis_disconnect(ngx_cred_redis_t *redis);
 /* closes it, silently; there must be no commands */
 void ngx_cred_redis_close(ngx_cred_redis_t *redis);
 
-/*
- * Closes it, silently; ends the commands that were sent, and connects again if
- * there are others.
- */
-void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
-
 /* refuses commands, those that wait and others, until the greeting is over */
 void ngx_cred_redis_refuse(ngx_cred_redis_t *redis, const char *reason);
 
@@ -382,9 +376,6 @@ void ngx_cred_redis_finish(ngx_cred_redis_t *redis,
 
 
 /* ngx_cred_redis_tls.c */
-
-/* the name that a certificate has to be for; may be an IP address */
-ngx_str_t *ngx_cred_redis_tls_name(ngx_cred_redis_t *redis);
 
 /*
  * The socket is connected, and there is an event for either while it is being

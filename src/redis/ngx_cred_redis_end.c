@@ -17,6 +17,7 @@ static void ngx_cred_redis_end(ngx_cred_redis_t *redis, ngx_uint_t status,
     ngx_queue_t *others);
 static void ngx_cred_redis_move(ngx_queue_t *dst, ngx_queue_t *src);
 static ngx_uint_t ngx_cred_redis_unsent(ngx_cred_redis_t *redis);
+static void ngx_cred_redis_renew(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_return(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_follow(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_changed(ngx_cred_redis_t *redis, ngx_msec_t retry);
@@ -117,7 +118,12 @@ ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err, const char *reason,
 }
 
 
-void
+/*
+ * Closes it, silently; ends the commands that were sent, and connects again if
+ * there are others.
+ */
+
+static void
 ngx_cred_redis_renew(ngx_cred_redis_t *redis)
 {
     ngx_queue_t  none;

@@ -34,6 +34,7 @@ struct ngx_cred_redis_tls_s {
 };
 
 
+static ngx_str_t *ngx_cred_redis_tls_name(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_tls_init(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_tls_cleanup(void *data);
 static void ngx_cred_redis_tls_log(ngx_log_t *log, ngx_uint_t level,
@@ -47,7 +48,9 @@ static void ngx_cred_redis_tls_failed(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_tls_forget(ngx_cred_redis_tls_t *tls);
 
 
-ngx_str_t *
+/* that a certificate has to be for; may be an IP address */
+
+static ngx_str_t *
 ngx_cred_redis_tls_name(ngx_cred_redis_t *redis)
 {
     return redis->conf.ssl_name.len ? &redis->conf.ssl_name
