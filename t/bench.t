@@ -1,5 +1,3 @@
-#!/usr/bin/perl
-
 # All peers of the benchmark answer as documented and leave no copies; all gateways
 # admit and refuse whom they should.
 

@@ -1,5 +1,3 @@
-#!/usr/bin/perl
-
 # The model of gateways: what doc/gateways.md says holds, and each of its rules
 # is needed.
 

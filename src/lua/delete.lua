@@ -19,10 +19,10 @@
 --          environments it is, and, if it was counted, limit, remaining and
 --          reset (s), with spaces between; then the cascades: name, URL and
 --          state of each environment, of which the "claimed" ones are for the
---          caller to undeploy now, and the "waiting" ones, which were undeployed
---          by an attempt whose gateways have not confirmed; of a dry run they
---          are those that it would claim, and it is a member of nothing unless
---          it would resume
+--          caller to undeploy now, and the "waiting" ones, which were
+--          undeployed by an attempt whose gateways have not confirmed; of a
+--          dry run they are those that it would claim, and it is a member of
+--          nothing unless it would resume
 --
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.

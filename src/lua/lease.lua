@@ -7,9 +7,9 @@
 -- returns  a word, the id to be applied by it, and API:SCOPE:ID, escaped, of
 --          each undeployment.  The words are "leased"; "all", which is a lease,
 --          too, once they are applied; "entries", after which there are more;
---          "forget": the stream does not reach back to what was applied, so that
---          anything may be gone; and "late": a call with a newer lease was here
---          before, which is not noted over
+--          "forget": the stream does not reach back to what was applied, so
+--          that anything may be gone; and "late": a call with a newer lease
+--          was here before, which is not noted over
 
 local P, name, lease, generation, applied =
     ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

@@ -3,8 +3,8 @@
 -- KEYS[1]  P:audit
 -- ARGV     prefix and what to tell of: "all", "operation" and its id,
 --          "environment" and its name, or "credential" and API, scope and id
--- returns  time (ms), then records: arrays of a field, its value, the next field
---          and so on.  "all" has one with "environment" for each that is
+-- returns  time (ms), then records: arrays of a field, its value, the next
+--          field and so on.  "all" has one with "environment" for each that is
 --          registered or has pending entries, one with "more" and of how many
 --          there is no room to tell, and the last entries of the audit
 
