@@ -461,7 +461,7 @@ worker_connections(1024);
 
 
 
-=== TEST 10: an environment that hung, and is asked for nothing any more
+=== TEST 16: an environment that hung, and is asked for nothing any more
 --- script
 # the first command of a connection, which is a look at its gateways
 
@@ -475,7 +475,7 @@ ok(wait_for(sub { stands('production') eq 'up 0' }), 'up, with nothing pending')
 
 
 
-=== TEST 11: a registry that answers, and refuses deletes
+=== TEST 17: a registry that answers, and refuses deletes
 --- script
 credential('one', qw(registry production));
 is(status()->{registry}{error}, undef, 'no error');
@@ -488,3 +488,26 @@ redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
 is(del('one')->{status}, 200, 'then it is done');
 --- log
 redis refused a command: NOREPLICAS
+
+
+
+=== TEST 18: the registry does not greet an environment
+--- before
+our $proxy = proxy('registry');
+$ENV{TEST_NGINX_PROXY} = $proxy->url;
+--- http_config
+cred_registry         $TEST_NGINX_PROXY;
+cred_retry_delay      100ms;
+cred_connect_timeout  500ms;
+cred_command_timeout  500ms;
+--- script
+ok(wait_for(sub { stands('production') eq 'up 0' && stands('staging') eq 'up 0' }), 'both are up');
+$main::proxy->hold('command', qr/\$3\r\nask\r\n/);
+redis('production', 'CLIENT', 'KILL', 'TYPE', 'normal');
+redis_stop('staging');
+ok(wait_for(sub { (environment_of('production') // {})->{error} }), 'it is not greeted');
+ok(wait_for(sub { (environment_of('staging') // {})->{state} eq 'down' }), 'one that is gone is down');
+is(environment_of('production')->{state}, 'up', 'the other one is not');
+$main::proxy->release;
+redis_start('staging');
+ok(wait_for(sub { stands('staging') eq 'up 0' }), 'it is back');
