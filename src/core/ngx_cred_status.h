@@ -192,6 +192,9 @@ uint64_t ngx_cred_status_lookups(ngx_uint_t hit);
 uint64_t ngx_cred_status_start(void);
 void ngx_cred_status_memory(size_t *size, size_t *used);
 
+/* the time of day here, in milliseconds since the epoch */
+uint64_t ngx_cred_status_now(void);
+
 /* constants: how an attempt ended, how an access did, and a Redis' state */
 ngx_str_t *ngx_cred_status_attempt_name(ngx_uint_t n);
 ngx_str_t *ngx_cred_status_access_name(ngx_cred_status_access_e result);

@@ -488,17 +488,6 @@ ngx_http_cred_status_age(ngx_http_cred_status_ctx_t *ctx, off_t since)
 }
 
 
-uint64_t
-ngx_http_cred_status_now(void)
-{
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (uint64_t) tp->sec * 1000 + tp->msec;
-}
-
-
 static ngx_int_t
 ngx_http_cred_status_refuse(ngx_http_request_t *r, ngx_uint_t status,
     const char *error)

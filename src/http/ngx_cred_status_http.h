@@ -71,8 +71,10 @@ json_t *ngx_http_cred_status_string(ngx_http_cred_status_ctx_t *ctx,
 ngx_int_t ngx_http_cred_status_error(ngx_http_request_t *r, ngx_str_t *error,
     ngx_str_t *body);
 
-/* whether this is one that the registry would have told of: a row without a
- * survey is none, unless the registry is away or there was no room for it */
+/*
+ * Whether this is one that the registry would have told of: a row without a
+ * survey is none, unless the registry is away or there was no room for it.
+ */
 ngx_uint_t ngx_http_cred_status_is_known(ngx_http_cred_status_ctx_t *ctx,
     ngx_http_cred_status_row_t *row);
 
@@ -82,9 +84,6 @@ ngx_uint_t ngx_http_cred_status_registry_up(ngx_http_cred_status_ctx_t *ctx);
 
 /* how long ago that was by the registry's clock, in ms; -1: never */
 off_t ngx_http_cred_status_age(ngx_http_cred_status_ctx_t *ctx, off_t since);
-
-/* of this machine, in milliseconds since the epoch */
-uint64_t ngx_http_cred_status_now(void);
 
 
 #endif /* _NGX_CRED_STATUS_HTTP_H_INCLUDED_ */

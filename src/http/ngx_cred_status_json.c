@@ -132,7 +132,7 @@ ngx_http_cred_status_host(ngx_http_cred_status_ctx_t *ctx)
 static json_t *
 ngx_http_cred_status_time(ngx_http_cred_status_ctx_t *ctx)
 {
-    return ngx_http_cred_status_seconds(ngx_http_cred_status_now());
+    return ngx_http_cred_status_seconds(ngx_cred_status_now());
 }
 
 

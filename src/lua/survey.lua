@@ -65,7 +65,7 @@ local function oldest(pending, since)
     local first = try('ZRANGE', pending, '0', '0') or {}
     local best = first[1] and since_of(since, first[1])
 
-    for _, member in ipairs(try('ZRANGE', since, '0', '9') or {}) do
+    for _, member in ipairs(try('ZRANGE', since, '0', '99') or {}) do
         if try('ZSCORE', pending, member) then
             local at = try('ZSCORE', since, member)
             if not best or tonumber(at) < tonumber(best) then
