@@ -104,6 +104,7 @@ is($now->{version}, (slurp('CHANGES') =~ /ngx_cred_module (\S+)/)[0], 'the versi
 is($now->{workers}, 2, 'workers');
 is($now->{registry}{state}, 'up', 'the registry is up');
 is($now->{registry}{prefix}, '{cred}', 'its prefix');
+cmp_ok(abs($now->{registry}{claimed} - time), '<', 60, 'what is pending is asked for');
 is_deeply([map { $_->{name} } @{ $now->{environments} }], [qw(production staging)], 'both');
 is($now->{deletes}{apinizer}{deleted}, 1, 'counted');
 is($now->{environments}[0]{undeployments}{undeployed}, 1, 'as is the undeployment');
@@ -265,12 +266,15 @@ ok($now->{registry}{problem}, 'and why');
 is_deeply([map { "$_->{name} $_->{state} " . ($_->{pending} // 'unknown') } @{ $now->{environments} }],
           ['production up unknown', 'staging up unknown'], 'what this nginx knows itself');
 is($now->{deletes}{apinizer}{deleted}, 1, 'counters');
+my $claimed = $now->{registry}{claimed};
+is(status()->{registry}{claimed}, $claimed, 'what is pending was asked for before that');
 is(metrics()->{cred_registry_up}, 0, 'down');
 is(metrics()->{'cred_pending{environment="production"}'}, undef, 'not known');
 is(call('GET', "/status?operation=1")->{status}, 503, 'no word of an operation');
 redis_resume('registry');
 ok(wait_for(sub { status()->{registry}{state} eq 'up' && stands('production') eq 'up 0' }), 'it is back');
 is(metrics()->{cred_registry_up}, 1, 'up');
+ok(wait_for(sub { metrics()->{cred_claim_time_seconds} > $claimed }), 'and is again');
 redis('registry', 'SET', '{cred}:environments', 'x') if redis('registry', 'DEL', '{cred}:environments');
 ok(wait_for(sub { (status()->{registry}{problem} // '') =~ /WRONGTYPE/ }), 'what is no hash');
 is(status()->{registry}{state}, 'up', 'it is up all the same');

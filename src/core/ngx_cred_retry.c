@@ -257,6 +257,8 @@ ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
         goto done;
     }
 
+    ngx_cred_status_claimed(retry->registry);
+
     for (q = ngx_queue_head(&retry->environments);
          q != ngx_queue_sentinel(&retry->environments);
          q = ngx_queue_next(q))

@@ -129,6 +129,20 @@ ngx_cred_status_registry_changed(ngx_cred_redis_t *redis, ngx_str_t *error,
 
 
 void
+ngx_cred_status_claimed(ngx_cred_registry_t *registry)
+{
+    ngx_cred_status_t  *status;
+
+    if (ngx_cred_status_find_registry(registry)) {
+        status = ngx_cred_status_current();
+
+        __atomic_store_n(&status->registries[registry->number].claimed_at,
+                         ngx_cred_status_now(), __ATOMIC_RELAXED);
+    }
+}
+
+
+void
 ngx_cred_status_registry_refused(ngx_cred_registry_t *registry,
     ngx_str_t *error)
 {

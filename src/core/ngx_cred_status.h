@@ -150,6 +150,9 @@ void ngx_cred_status_registry_changed(ngx_cred_redis_t *redis,
 void ngx_cred_status_environment_changed(ngx_cred_redis_t *redis,
     ngx_str_t *error, ngx_msec_t retry, void *data);
 
+/* what is pending was asked for, and will be attempted */
+void ngx_cred_status_claimed(ngx_cred_registry_t *registry);
+
 /* it is reached, and has answered a delete with an error */
 void ngx_cred_status_registry_refused(ngx_cred_registry_t *registry,
     ngx_str_t *error);
@@ -181,6 +184,9 @@ ngx_cred_status_environment_t *ngx_cred_status_next(
 /* copies what is known of a Redis, which is nothing if "redis" is NULL */
 void ngx_cred_status_view(ngx_cred_status_redis_t *redis,
     ngx_cred_status_view_t *view);
+
+/* when that was last, in milliseconds since the epoch; 0: never */
+uint64_t ngx_cred_status_claimed_at(ngx_cred_registry_t *registry);
 
 /*
  * Counters, when counting began (milliseconds since the epoch), and the size of

@@ -383,6 +383,18 @@ ngx_cred_status_lookups(ngx_uint_t hit)
 
 
 uint64_t
+ngx_cred_status_claimed_at(ngx_cred_registry_t *registry)
+{
+    if (ngx_cred_status_find_registry(registry) == NULL) {
+        return 0;
+    }
+
+    return ngx_cred_status_load(
+               &ngx_cred_status->registries[registry->number].claimed_at);
+}
+
+
+uint64_t
 ngx_cred_status_start(void)
 {
     return ngx_cred_status_current() ? ngx_cred_status->start : 0;

@@ -28,6 +28,7 @@
 typedef struct {
     u_char                          hash[NGX_CRED_HASH_LEN];
     ngx_cred_status_redis_t         redis;
+    uint64_t                        claimed_at;
 } ngx_cred_status_registry_t;
 
 

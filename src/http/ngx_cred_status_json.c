@@ -172,7 +172,7 @@ ngx_http_cred_status_registry(ngx_http_cred_status_ctx_t *ctx)
     state = ngx_http_cred_status_registry_up(ctx) ? NGX_CRED_STATUS_UP
                                                   : NGX_CRED_STATUS_DOWN;
 
-    return json_pack("{s:o,s:o,s:s,s:o,s:o,s:o}",
+    return json_pack("{s:o,s:o,s:s,s:o,s:o,s:o,s:o}",
         "name", ngx_http_cred_status_string(ctx, &ctx->registry->name),
         "prefix", ngx_http_cred_status_string(ctx, &ctx->registry->prefix),
         "state", ngx_cred_status_state_name(state)->data,
@@ -181,6 +181,8 @@ ngx_http_cred_status_registry(ngx_http_cred_status_ctx_t *ctx)
         "problem", ctx->survey->error.len
                    ? ngx_http_cred_status_string(ctx, &ctx->survey->error)
                    : json_null(),
+        "claimed", ngx_http_cred_status_seconds(
+                       ngx_cred_status_claimed_at(ctx->registry)),
         "error", ngx_http_cred_status_error_at(ctx, &view));
 }
 

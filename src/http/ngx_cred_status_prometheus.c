@@ -189,6 +189,7 @@ ngx_http_cred_status_gauges(ngx_http_cred_status_text_t *text)
 {
     u_char                       buf[NGX_HTTP_CRED_STATUS_NUMBER];
     double                       value;
+    uint64_t                     claimed;
     ngx_str_t                    label, number;
     ngx_uint_t                   i, n;
     ngx_http_cred_status_ctx_t  *ctx;
@@ -216,6 +217,13 @@ ngx_http_cred_status_gauges(ngx_http_cred_status_text_t *text)
                               "Whether the registry has answered just now.");
     ngx_http_cred_status_write(text, "cred_registry_up %ui\n",
                                ngx_http_cred_status_registry_up(ctx));
+
+    claimed = ngx_cred_status_claimed_at(ctx->registry);
+
+    ngx_http_cred_status_head(text, "cred_claim_time_seconds", "gauge",
+                "When what is pending was last asked for, since the epoch.");
+    ngx_http_cred_status_write(text, "cred_claim_time_seconds %uL.%03uL\n",
+                               claimed / 1000, claimed % 1000);
 
     for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
         ngx_http_cred_status_head(text, gauges[i].name, "gauge",
