@@ -700,20 +700,23 @@ cred_retry_delay      1h;
 my ($worker) = nginx_workers();
 my @names = (sort(keys %::Replies), sort keys %::Good);
 credential(\@names, qw(registry));
-redis('registry', 'DEL', '{cred}:environments');
+
+# each of another name: a claim on its way still has the URL of the one before
 
 for my $id (@names) {
-    redis('registry', 'HSET', '{cred}:environments', 'staging',
+    my $name = "staging-$id";
+    redis('registry', 'DEL', '{cred}:environments');
+    redis('registry', 'HSET', '{cred}:environments', $name,
           "redis://127.0.0.1:$ENV{TEST_NGINX_FAKE}?prefix=$id");
     my $start = Time::HiRes::time();
     my $got = del($id);
     my $took = Time::HiRes::time() - $start;
 
     if ($::Good{$id}) {
-        answer_is($got, "$id: deleted", deleted('staging'));
+        answer_is($got, "$id: deleted", deleted($name));
     } else {
         my $reason = $got->{body} =~ /unreachable/ ? 'unreachable' : 'refused';
-        answer_is($got, "$id: not confirmed", pending(staging => $reason));
+        answer_is($got, "$id: not confirmed", pending($name => $reason));
     }
 
     cmp_ok($took, '>=', 0.4, "$id: not before the lease is over")
