@@ -28,7 +28,7 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
 
     p = ngx_pnalloc(pool, 4 * gateway->prefix.len + 2 * gateway->url.len
                           + 2 * (password->len + sentinel->len
-                                 + gateway->redis.ssl_digest.len)
+                                 + gateway->redis.net.ssl_digest.len)
                           + sizeof(":gateways:undeployed") - 1
                           + 2 * (sizeof("gateway        ")
                                  + 6 * NGX_INT_T_LEN));
@@ -51,9 +51,10 @@ ngx_cred_gateway_init(ngx_cred_gateway_t *gateway, ngx_pool_t *pool)
     p = ngx_sprintf(p, "gateway %M %M %uz %uz %uz %uz %V%V%V%V%V",
                     gateway->redis.connect_timeout,
                     gateway->redis.command_timeout, gateway->prefix.len,
-                    password->len, sentinel->len, gateway->redis.ssl_digest.len,
-                    &gateway->prefix, password, sentinel,
-                    &gateway->redis.ssl_digest, &gateway->url);
+                    password->len, sentinel->len,
+                    gateway->redis.net.ssl_digest.len, &gateway->prefix,
+                    password, sentinel, &gateway->redis.net.ssl_digest,
+                    &gateway->url);
     gateway->redis.identity.len = p - gateway->redis.identity.data;
 
     gateway->subscription.identity.data = p;

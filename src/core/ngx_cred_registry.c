@@ -199,7 +199,7 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
     p = ngx_pnalloc(pool, ngx_strlen(kind) + sizeof("       ")
                           + 6 * NGX_INT_T_LEN + registry->prefix.len
                           + password->len + sentinel->len
-                          + conf->ssl_digest.len + registry->url.len);
+                          + conf->net.ssl_digest.len + registry->url.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -209,8 +209,8 @@ ngx_cred_registry_identity(ngx_cred_registry_t *registry,
     p = ngx_sprintf(p, "%s %M %M %uz %uz %uz %uz %V%V%V%V%V", kind,
                     conf->connect_timeout, conf->command_timeout,
                     registry->prefix.len, password->len, sentinel->len,
-                    conf->ssl_digest.len, &registry->prefix, password, sentinel,
-                    &conf->ssl_digest, &registry->url);
+                    conf->net.ssl_digest.len, &registry->prefix, password,
+                    sentinel, &conf->net.ssl_digest, &registry->url);
 
     conf->identity.len = p - conf->identity.data;
 

@@ -450,8 +450,8 @@ ngx_cred_retry_name(ngx_cred_retry_environment_t *environment)
     static ngx_str_t  name;
 
     name.data = buf;
-    name.len = ngx_cred_redis_printable(buf, buf + sizeof(buf),
-                                        &environment->sn.str)
+    name.len = ngx_cred_net_printable(buf, buf + sizeof(buf),
+                                      &environment->sn.str)
                - buf;
 
     return &name;

@@ -17,7 +17,7 @@
 static char *ngx_http_cred_redis_parameter(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, ngx_str_t *value);
 static ngx_int_t ngx_http_cred_redis_addrs(ngx_conf_t *cf,
-    ngx_http_cred_redis_t *redis, ngx_cred_redis_host_t *host);
+    ngx_http_cred_redis_t *redis, ngx_cred_net_host_t *host);
 static ngx_int_t ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, char *err);
 static ngx_cred_redis_password_t *ngx_http_cred_redis_password_file(
@@ -127,7 +127,7 @@ ngx_http_cred_redis_parameter(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
 
 static ngx_int_t
 ngx_http_cred_redis_addrs(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
-    ngx_cred_redis_host_t *host)
+    ngx_cred_net_host_t *host)
 {
     ngx_int_t   rc;
     ngx_url_t   u;
@@ -258,8 +258,8 @@ ngx_http_cred_redis_settings(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf,
 
     settings->connect_timeout = clcf->connect_timeout;
     settings->command_timeout = clcf->command_timeout;
-    settings->resolver = core->resolver;
-    settings->resolver_timeout = core->resolver_timeout;
+    settings->net.resolver = core->resolver;
+    settings->net.resolver_timeout = core->resolver_timeout;
 
     if (redis) {
         settings->hosts = redis->url->hosts;
@@ -275,11 +275,12 @@ ngx_http_cred_same_settings(ngx_cred_redis_conf_t *one,
 {
     return one->password == two->password
            && one->sentinel_password == two->sentinel_password
-           && ngx_http_cred_same_string(&one->ssl_digest, &two->ssl_digest)
+           && ngx_http_cred_same_string(&one->net.ssl_digest,
+                                        &two->net.ssl_digest)
            && one->connect_timeout == two->connect_timeout
            && one->command_timeout == two->command_timeout
-           && one->resolver == two->resolver
-           && one->resolver_timeout == two->resolver_timeout;
+           && one->net.resolver == two->net.resolver
+           && one->net.resolver_timeout == two->net.resolver_timeout;
 }
 
 

@@ -67,7 +67,7 @@ ngx_http_cred_set_gateway(ngx_conf_t *cf,
     ngx_http_cred_redis_settings(cf, clcf, &alcf->environment, &set.redis);
 
     if (alcf->environment.url->tls
-        && ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis) != NGX_OK)
+        && ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis.net) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

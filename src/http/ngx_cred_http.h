@@ -250,7 +250,7 @@ void ngx_http_cred_ssl_merge(ngx_http_cred_ssl_t *conf,
  * other level has the same; NGX_ERROR, which is logged with the line at fault.
  */
 ngx_int_t ngx_http_cred_ssl_settings(ngx_conf_t *cf, ngx_http_cred_ssl_t *conf,
-    ngx_cred_redis_conf_t *settings);
+    ngx_cred_net_conf_t *settings);
 
 /* the directives; "value" is any of those with one value */
 char *ngx_http_cred_ssl_verify(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

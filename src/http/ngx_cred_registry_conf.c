@@ -120,13 +120,11 @@ ngx_http_cred_set_registry(ngx_conf_t *cf, ngx_http_cred_loc_conf_t *clcf)
 
     /* its environments may be reached by TLS, whatever its own URL is */
 
-    if (ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis) != NGX_OK) {
+    if (ngx_http_cred_ssl_settings(cf, &clcf->ssl, &set.redis.net) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    set.environments.ssl = set.redis.ssl;
-    set.environments.ssl_name = set.redis.ssl_name;
-    set.environments.ssl_digest = set.redis.ssl_digest;
+    set.environments.net = set.redis.net;
 
     set.cascade_timeout = clcf->cascade_timeout;
     set.retry_min = clcf->retry_min;

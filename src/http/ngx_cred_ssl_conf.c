@@ -104,7 +104,7 @@ ngx_http_cred_ssl_merge_value(ngx_http_cred_ssl_value_t *conf,
 
 ngx_int_t
 ngx_http_cred_ssl_settings(ngx_conf_t *cf, ngx_http_cred_ssl_t *conf,
-    ngx_cred_redis_conf_t *settings)
+    ngx_cred_net_conf_t *settings)
 {
     u_char                       *p;
     ngx_md5_t                     md5;

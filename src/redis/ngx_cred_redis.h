@@ -19,13 +19,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_cred_net.h>
 
 
 #define NGX_CRED_REDIS_PORT           6379
 #define NGX_CRED_REDIS_SENTINEL_PORT  26379
 
 #define NGX_CRED_REDIS_HOSTS          32   /* in one URL */
-#define NGX_CRED_REDIS_HOST_LEN       255
 #define NGX_CRED_REDIS_PASSWORD_LEN   4096 /* in a file */
 
 
@@ -80,14 +80,6 @@ typedef enum {
 } ngx_cred_redis_kind_e;
 
 
-typedef struct {
-    ngx_str_t                   name;      /* or an address; a "\0" follows */
-    in_port_t                   port;
-    ngx_addr_t                 *addrs;     /* of a name, if they are known */
-    ngx_uint_t                  naddrs;
-} ngx_cred_redis_host_t;
-
-
 /* a parsed Redis URL; strings are decoded and live as long as its pool */
 
 typedef struct {
@@ -99,7 +91,7 @@ typedef struct {
     ngx_str_t                   password;
     ngx_str_t                   sentinel_password;
     ngx_str_t                   master;    /* as sentinels call it */
-    ngx_cred_redis_host_t      *hosts;     /* without known addresses; none
+    ngx_cred_net_host_t        *hosts;     /* without known addresses; none
                                               with a unix socket */
     ngx_uint_t                  nhosts;
     ngx_str_t                   path;      /* of a unix socket */
@@ -142,12 +134,11 @@ typedef struct {
     ngx_msec_t                  connect_timeout;
     ngx_msec_t                  command_timeout;
 
-    ngx_resolver_t             *resolver;
-    ngx_msec_t                  resolver_timeout;
+    ngx_cred_net_conf_t         net;       /* TLS is for "rediss://" */
 
     /* what the configuration knows of the one Redis it names, else zero */
 
-    ngx_cred_redis_host_t      *hosts;     /* those of its URL, with their
+    ngx_cred_net_host_t        *hosts;     /* those of its URL, with their
                                               addresses */
     ngx_cred_redis_password_t  *password;  /* in place of the URL's */
     ngx_cred_redis_password_t  *sentinel_password;
@@ -157,13 +148,6 @@ typedef struct {
                                               empty: that of the prefix */
     ngx_str_t                   identity;  /* all that tells connections apart,
                                               but for "name": never logged */
-
-    /* for "rediss://"; NULL: there can be none */
-
-    ngx_ssl_t                  *ssl;
-    ngx_str_t                   ssl_name;  /* to verify, in place of the host;
-                                              or empty */
-    ngx_str_t                   ssl_digest; /* of what both are made from */
 
     /*
      * What the owner has to say to each new connection before its commands
@@ -341,12 +325,6 @@ ngx_uint_t ngx_cred_redis_idle(ngx_cred_redis_t *redis);
 /* the connection of that name, if there is one, whatever its URL; else NULL */
 ngx_cred_redis_t *ngx_cred_redis_lookup(ngx_cred_redis_conf_t *conf,
     ngx_str_t *name);
-
-/*
- * Writes "src" to "dst" as logs may have it, control characters as "?", and no
- * further than "last".  Returns where it ended.
- */
-u_char *ngx_cred_redis_printable(u_char *dst, u_char *last, ngx_str_t *src);
 
 /*
  * Runs command->script with command->shared and command->args.  Commands leave

@@ -37,6 +37,18 @@ ngx_cred_redis_connection_init(ngx_cred_redis_t *redis)
     redis->log.data = redis;
     redis->log.action = NULL;
 
+    redis->net.conf = &redis->conf.net;
+    redis->net.pool = redis->pool;
+    redis->net.log = &redis->log;
+    redis->net.shown = &redis->url.name;
+    redis->net.path = redis->url.path;
+    redis->net.tls = redis->url.tls;
+    redis->net.read = ngx_cred_redis_read_handler;
+    redis->net.write = ngx_cred_redis_write_handler;
+    redis->net.data = redis;
+    redis->net.connected = ngx_cred_redis_connected;
+    redis->net.failed = ngx_cred_redis_disconnected;
+
     ngx_queue_init(&redis->greetings);
     ngx_queue_init(&redis->waiting);
     ngx_queue_init(&redis->sent);
@@ -69,22 +81,10 @@ void
 ngx_cred_redis_write_handler(ngx_event_t *wev)
 {
     ngx_connection_t  *c;
-    ngx_cred_redis_t  *redis;
 
     c = wev->data;
-    redis = c->data;
 
-    if (redis->state == NGX_CRED_REDIS_CONNECTING) {
-        ngx_cred_redis_connected(redis);
-        return;
-    }
-
-    if (redis->state == NGX_CRED_REDIS_SECURING) {
-        ngx_cred_redis_tls_handshake(redis);
-        return;
-    }
-
-    ngx_cred_redis_write(redis);
+    ngx_cred_redis_write(c->data);
 }
 
 
@@ -120,7 +120,8 @@ ngx_cred_redis_flush_handler(ngx_event_t *ev)
 
     /* an exiting worker is done with this connection */
 
-    if (ngx_exiting && redis->peer.connection && ngx_cred_redis_unasked(redis))
+    if (ngx_exiting && redis->net.peer.connection
+        && ngx_cred_redis_unasked(redis))
     {
         ngx_cred_redis_close(redis);
     }
@@ -134,7 +135,7 @@ ngx_cred_redis_send(ngx_cred_redis_t *redis)
     ngx_connection_t         *c;
     ngx_cred_redis_output_t  *out;
 
-    c = redis->peer.connection;
+    c = redis->net.peer.connection;
     out = &redis->out;
 
     while (out->pos < out->last && c->write->ready) {
@@ -163,11 +164,11 @@ ngx_cred_redis_write(ngx_cred_redis_t *redis)
     ngx_connection_t         *c;
     ngx_cred_redis_output_t  *out;
 
-    c = redis->peer.connection;
+    c = redis->net.peer.connection;
     out = &redis->out;
 
     if (ngx_cred_redis_send(redis) != NGX_OK) {
-        ngx_cred_redis_broken(redis, "send() failed");
+        ngx_cred_net_broken(&redis->net, "send() failed");
         return;
     }
 
@@ -203,7 +204,7 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
     if (c->close) {
 
         if (c->error) {
-            ngx_cred_redis_shutdown = 1;
+            ngx_cred_net_shutdown = 1;
             ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN, 0,
                                 "worker is shutting down", NULL);
             return;
@@ -213,16 +214,6 @@ ngx_cred_redis_read_handler(ngx_event_t *rev)
             ngx_cred_redis_close(redis);
             return;
         }
-    }
-
-    if (redis->state == NGX_CRED_REDIS_CONNECTING) {
-        /* the write event tells how it ended */
-        return;
-    }
-
-    if (redis->state == NGX_CRED_REDIS_SECURING) {
-        ngx_cred_redis_tls_handshake(redis);
-        return;
     }
 
     redis->busy = 1;
@@ -241,7 +232,7 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
     ngx_connection_t        *c;
     ngx_cred_redis_reply_t  *reply;
 
-    c = redis->peer.connection;
+    c = redis->net.peer.connection;
     nreplies = 0;
 
     for (i = 0;
@@ -272,7 +263,7 @@ ngx_cred_redis_read(ngx_cred_redis_t *redis)
             return;
         }
 
-        redis->heard = 1;
+        redis->net.heard = 1;
 
         if (ngx_cred_redis_codec_feed(redis->codec, ngx_cred_redis_buffer, n)
             != NGX_OK)
@@ -335,7 +326,7 @@ ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n)
 {
     /* so does OpenSSL when it gets something else than TLS */
 
-    if (redis->state == NGX_CRED_REDIS_HANDSHAKE && !redis->heard
+    if (redis->state == NGX_CRED_REDIS_HANDSHAKE && !redis->net.heard
         && !redis->url.tls && redis->url.path.len == 0)
     {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_BROKEN,
@@ -351,7 +342,7 @@ ngx_cred_redis_closed(ngx_cred_redis_t *redis, ssize_t n)
         return;
     }
 
-    ngx_cred_redis_broken(redis, "recv() failed");
+    ngx_cred_net_broken(&redis->net, "recv() failed");
 }
 
 
@@ -393,9 +384,10 @@ ngx_cred_redis_watch(ngx_cred_redis_t *redis)
     idle = ngx_cred_redis_unasked(redis);
 
     redis->timer.cancelable = idle;
+    redis->net.idle = idle;
 
-    if (redis->peer.connection) {
-        redis->peer.connection->idle = idle;
+    if (redis->net.peer.connection) {
+        redis->net.peer.connection->idle = idle;
     }
 
     if (idle && redis->retired) {
@@ -436,12 +428,7 @@ ngx_cred_redis_timer_handler(ngx_event_t *ev)
 
     if (redis->state != NGX_CRED_REDIS_READY) {
         ngx_cred_redis_fail(redis, NGX_CRED_REDIS_TIMEDOUT, 0,
-                            redis->state == NGX_CRED_REDIS_SECURING
-                            ? "TLS handshake timed out, perhaps the port does "
-                              "not speak TLS"
-                            : redis->state == NGX_CRED_REDIS_RESOLVING
-                            ? "the resolver did not answer in time"
-                            : "connecting timed out", NULL);
+                            ngx_cred_net_late(&redis->net), NULL);
         return;
     }
 
@@ -522,6 +509,6 @@ ngx_cred_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
 
     len -= p - buf;
 
-    return ngx_snprintf(p, len, ", server: \"%V:%ui\"", &redis->target.name,
-                        (ngx_uint_t) redis->target.port);
+    return ngx_snprintf(p, len, ", server: \"%V:%ui\"", &redis->net.name,
+                        (ngx_uint_t) redis->net.port);
 }

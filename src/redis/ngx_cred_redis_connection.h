@@ -15,15 +15,12 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_event_connect.h>
 #include <ngx_cred_redis.h>
 #include <ngx_cred_redis_codec.h>
 
 
 #define NGX_CRED_REDIS_QUEUE           8192   /* commands waiting for replies */
 #define NGX_CRED_REDIS_OUTPUT          (8 * 1024 * 1024)
-#define NGX_CRED_REDIS_BACKOFF_MIN     100    /* milliseconds */
-#define NGX_CRED_REDIS_BACKOFF_MAX     1000
 #define NGX_CRED_REDIS_REDIRECTS       5      /* in a row */
 #define NGX_CRED_REDIS_ERROR_LEN       512
 #define NGX_CRED_REDIS_NAME_LEN        256    /* in logs */
@@ -42,27 +39,22 @@
 #define NGX_CRED_REDIS_SUBSCRIBE       0x100
 
 
-typedef struct ngx_cred_redis_tls_s  ngx_cred_redis_tls_t;
-
-
 typedef enum {
     NGX_CRED_REDIS_CLOSED = 0,
-    NGX_CRED_REDIS_RESOLVING,
-    NGX_CRED_REDIS_CONNECTING,
-    NGX_CRED_REDIS_SECURING,         /* TLS */
+    NGX_CRED_REDIS_CONNECTING,       /* see net.state */
     NGX_CRED_REDIS_HANDSHAKE,        /* AUTH, SELECT, ROLE, TIME ... */
     NGX_CRED_REDIS_GREETING,         /* the owner's commands only */
     NGX_CRED_REDIS_READY
 } ngx_cred_redis_state_e;
 
 
-/* the server to connect to: a copy, since MOVED and sentinels name others */
+/* a server: a copy, since MOVED and sentinels name others */
 
 typedef struct {
     ngx_str_t                  name;           /* in "data" */
     in_port_t                  port;
-    ngx_cred_redis_host_t     *host;           /* of the URL; or NULL */
-    u_char                     data[NGX_CRED_REDIS_HOST_LEN + 1];
+    ngx_cred_net_host_t       *host;           /* of the URL; or NULL */
+    u_char                     data[NGX_CRED_NET_HOST_LEN];
 } ngx_cred_redis_target_t;
 
 
@@ -85,17 +77,13 @@ struct ngx_cred_redis_s {
                                                   after them: the owner */
     ngx_uint_t                 asked;          /* of them, by this attempt */
     ngx_uint_t                 redirects;      /* in a row */
-    ngx_cred_redis_target_t    target;
+    ngx_cred_net_host_t       *target;         /* of the URL; NULL: that of
+                                                  MOVED or a sentinel */
     ngx_cred_redis_target_t    owner;          /* of the slot, the last one */
-    ngx_uint_t                 addr;           /* the next to try of many */
-    ngx_resolver_ctx_t        *resolving;
-    ngx_sockaddr_t             resolved;
-    socklen_t                  socklen;
     ngx_msec_t                 deadline;       /* of the attempt */
 
     ngx_cred_redis_state_e     state;
-    ngx_peer_connection_t      peer;
-    ngx_cred_redis_tls_t      *tls;            /* NULL: there was none yet */
+    ngx_cred_net_t             net;
     ngx_cred_redis_codec_t    *codec;
     ngx_cred_redis_output_t    out;
     ngx_uint_t                 handshake;      /* replies still to come */
@@ -143,13 +131,10 @@ struct ngx_cred_redis_s {
     unsigned                   asking:1;       /* a sentinel */
     unsigned                   moved_to:1;     /* MOVED has named the target of
                                                   the next attempt */
-    unsigned                   renamed:1;      /* a resolver is asked for names
-                                                  known at the start */
     unsigned                   down:1;         /* and it was logged */
     unsigned                   doubtful:1;     /* was good until it got
                                                   commands, the last time */
     unsigned                   answered:1;     /* a command, since ready */
-    unsigned                   heard:1;        /* anything, since connected */
     unsigned                   busy:1;         /* within its handlers */
     ngx_msec_t                 greeted_at;
     ngx_uint_t                 refusal;        /* status of commands that are
@@ -200,25 +185,23 @@ void ngx_cred_redis_watch(ngx_cred_redis_t *redis);
 
 /* ngx_cred_redis_connect.c */
 
-/* "worker_shutdown_timeout" is over: no new connections */
-extern ngx_uint_t  ngx_cred_redis_shutdown;
-
 /* connects at the end of this turn of the event loop */
 void ngx_cred_redis_connect(ngx_cred_redis_t *redis);
 
-/* opens a connection to the address that redis->target has */
-void ngx_cred_redis_open(ngx_cred_redis_t *redis);
+/* the connection is made: on with the handshake */
+void ngx_cred_redis_connected(ngx_cred_net_t *net);
 
-/* the socket is connected, or failed to: on with TLS, if need be */
-void ngx_cred_redis_connected(ngx_cred_redis_t *redis);
+/* it could not be made, or is broken */
+void ngx_cred_redis_disconnected(ngx_cred_net_t *net, ngx_err_t err,
+    const char *reason, ngx_str_t *detail);
 
 void ngx_cred_redis_start_handler(ngx_event_t *ev);
 void ngx_cred_redis_backoff_handler(ngx_event_t *ev);
 
 
-/* ngx_cred_redis_resolve.c: which server, and at which address */
+/* ngx_cred_redis_resolve.c: which server */
 
-/* begins an attempt: goes on with ngx_cred_redis_open(), now or later */
+/* begins an attempt: goes on with ngx_cred_net_connect() */
 void ngx_cred_redis_resolve(ngx_cred_redis_t *redis);
 
 /*
@@ -243,12 +226,6 @@ ngx_uint_t ngx_cred_redis_misplaced(ngx_cred_redis_t *redis,
 
 /* connects to the target in place of what it is connected to */
 void ngx_cred_redis_redirect(ngx_cred_redis_t *redis);
-
-
-/* ngx_cred_redis_address.c */
-
-/* finds an address of the target, now or later, and opens a connection to it */
-void ngx_cred_redis_locate(ngx_cred_redis_t *redis);
 
 
 /* ngx_cred_redis_handshake.c */
@@ -373,22 +350,6 @@ ngx_int_t ngx_cred_redis_dispatch(ngx_cred_redis_t *redis,
 /* ends a command that is in none of the queues any more */
 void ngx_cred_redis_finish(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command, ngx_uint_t status);
-
-
-/* ngx_cred_redis_tls.c */
-
-/*
- * The socket is connected, and there is an event for either while it is being
- * secured: on with ngx_cred_redis_handshake(), if that does not fail.
- */
-void ngx_cred_redis_tls_start(ngx_cred_redis_t *redis);
-void ngx_cred_redis_tls_handshake(ngx_cred_redis_t *redis);
-
-/* closes the connection of a URL with TLS, however far it has come */
-void ngx_cred_redis_tls_close(ngx_cred_redis_t *redis);
-
-/* reading or writing has failed; with TLS OpenSSL has the reason */
-void ngx_cred_redis_broken(ngx_cred_redis_t *redis, const char *reason);
 
 
 #endif /* _NGX_CRED_REDIS_CONNECTION_H_INCLUDED_ */

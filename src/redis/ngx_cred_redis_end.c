@@ -44,7 +44,7 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
 
     /* nobody can do anything about it, or has read of it already */
 
-    level = (redis->down || redis->retired || ngx_cred_redis_shutdown)
+    level = (redis->down || redis->retired || ngx_cred_net_shutdown)
             ? NGX_LOG_INFO : NGX_LOG_ERR;
 
     ngx_log_error(level, &redis->log, 0, "redis is down: %*s",
@@ -64,12 +64,9 @@ ngx_cred_redis_fail(ngx_cred_redis_t *redis, ngx_uint_t status, ngx_err_t err,
         && !redis->retired)
     {
         redis->failures++;
-        redis->renamed = !redis->renamed;
+        delay = ngx_cred_net_backoff(redis->failures);
 
-        delay = NGX_CRED_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 10);
-        delay = ngx_min(delay, NGX_CRED_REDIS_BACKOFF_MAX);
-        delay -= ngx_random() % (delay / 4 + 1);
-
+        ngx_cred_net_missed(&redis->net);
         ngx_add_timer(&redis->backoff, delay);
     }
 
@@ -92,29 +89,18 @@ static void
 ngx_cred_redis_word(ngx_cred_redis_t *redis, ngx_err_t err, const char *reason,
     ngx_str_t *detail)
 {
-    u_char     *p, *last;
-    ngx_str_t   text;
+    u_char  *p, *last;
 
-    last = redis->error + NGX_CRED_REDIS_ERROR_LEN;
-    p = ngx_slprintf(redis->error, last, "%s%s",
-                     redis->asking ? "sentinel: " : "", reason);
+    p = redis->error;
+    last = p + NGX_CRED_REDIS_ERROR_LEN;
 
-    if (detail) {
-        p = ngx_slprintf(p, last, " %V", detail);
+    if (redis->asking) {
+        p = ngx_cpymem(p, "sentinel: ", sizeof("sentinel: ") - 1);
     }
 
-    if (err) {
-        p = ngx_slprintf(p, last, " (%d: ", err);
-        p = ngx_strerror(err, p, last - p);
-        p = ngx_slprintf(p, last, ")");
-    }
+    p += ngx_cred_net_word(p, last - p, err, reason, detail);
 
-    text.data = redis->error;
-    text.len = p - redis->error;
-
-    (void) ngx_cred_redis_printable(redis->error, last, &text);
-
-    redis->error_len = text.len;
+    redis->error_len = p - redis->error;
 }
 
 
@@ -322,22 +308,13 @@ ngx_cred_redis_close(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_disconnect(ngx_cred_redis_t *redis)
 {
-    if (redis->resolving) {
-        ngx_resolve_name_done(redis->resolving);
-        redis->resolving = NULL;
+    /* a server that was not ready has perhaps refused a certificate */
+
+    if (redis->state != NGX_CRED_REDIS_READY) {
+        ngx_cred_net_forget(&redis->net);
     }
 
-    if (redis->peer.connection) {
-
-        if (redis->url.tls) {
-            ngx_cred_redis_tls_close(redis);
-
-        } else {
-            ngx_close_connection(redis->peer.connection);
-        }
-
-        redis->peer.connection = NULL;
-    }
+    ngx_cred_net_close(&redis->net, redis->out.pos < redis->out.last);
 
     if (redis->codec) {
         ngx_cred_redis_codec_destroy(redis->codec);
@@ -391,7 +368,7 @@ ngx_cred_redis_changed(ngx_cred_redis_t *redis, ngx_msec_t retry)
     ngx_str_t  error;
 
     if (redis->conf.changed == NULL || redis->retired
-        || ngx_cred_redis_shutdown)
+        || ngx_cred_net_shutdown)
     {
         return;
     }

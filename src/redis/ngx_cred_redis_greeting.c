@@ -105,10 +105,10 @@ ngx_cred_redis_reject(ngx_cred_redis_t *redis, ngx_uint_t status,
 
     redis->rejected = 1;
     redis->refusal = status;
-    redis->error_len = ngx_cred_redis_printable(redis->error,
-                                                redis->error
-                                                + NGX_CRED_REDIS_ERROR_LEN,
-                                                reason)
+    redis->error_len = ngx_cred_net_printable(redis->error,
+                                              redis->error
+                                              + NGX_CRED_REDIS_ERROR_LEN,
+                                              reason)
                        - redis->error;
 
     ngx_post_event(&redis->end, &ngx_posted_events);

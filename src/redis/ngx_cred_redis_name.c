@@ -14,7 +14,7 @@
 
 
 static u_char *ngx_cred_redis_url_name_host(u_char *p,
-    ngx_cred_redis_host_t *host);
+    ngx_cred_net_host_t *host);
 
 
 ngx_int_t
@@ -62,14 +62,14 @@ ngx_cred_redis_url_name(ngx_pool_t *pool, ngx_cred_redis_url_t *url)
 
     /* percent-encoded, a path or a host may have any character */
 
-    (void) ngx_cred_redis_printable(url->name.data, p, &url->name);
+    (void) ngx_cred_net_printable(url->name.data, p, &url->name);
 
     return NGX_OK;
 }
 
 
 static u_char *
-ngx_cred_redis_url_name_host(u_char *p, ngx_cred_redis_host_t *host)
+ngx_cred_redis_url_name_host(u_char *p, ngx_cred_net_host_t *host)
 {
     ngx_str_t  *name;
 
@@ -99,19 +99,4 @@ ngx_cred_redis_tagged(ngx_str_t *prefix)
     last = ngx_strlchr(p, last, '}');
 
     return last != NULL && last - p > 1;
-}
-
-
-u_char *
-ngx_cred_redis_printable(u_char *dst, u_char *last, ngx_str_t *src)
-{
-    u_char  *p, *end;
-
-    end = src->data + src->len;
-
-    for (p = src->data; p < end && dst < last; p++) {
-        *dst++ = (*p < 0x20 || *p == 0x7f) ? '?' : *p;
-    }
-
-    return dst;
 }

@@ -49,10 +49,9 @@ ngx_cred_redis_t *
 ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
     const char *kind, ngx_str_t *name, char **err)
 {
-    ngx_msec_t              resolver_timeout;
     ngx_queue_t            *bucket;
-    ngx_resolver_t         *resolver;
     ngx_cred_redis_t       *redis;
+    ngx_cred_net_conf_t     net;
     ngx_cred_redis_pool_t  *pool;
 
     static ngx_str_t  none = ngx_null_string;
@@ -98,17 +97,17 @@ ngx_cred_redis_get(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
 
     redis->used = ngx_current_msec;
 
-    resolver = redis->conf.resolver;
-    resolver_timeout = redis->conf.resolver_timeout;
+    net = redis->conf.net;
 
     redis->conf = *conf;
 
-    if (conf->resolver == NULL || conf->resolver->connections.nelts == 0) {
-
+    if (conf->net.resolver == NULL
+        || conf->net.resolver->connections.nelts == 0)
+    {
         /* shared with a level that has no "resolver": keep the other's */
 
-        redis->conf.resolver = resolver;
-        redis->conf.resolver_timeout = resolver_timeout;
+        redis->conf.net.resolver = net.resolver;
+        redis->conf.net.resolver_timeout = net.resolver_timeout;
     }
 
     return redis;
@@ -259,7 +258,7 @@ ngx_cred_redis_create(ngx_cred_redis_conf_t *conf, ngx_str_t *url,
         goto failed;
     }
 
-    if (redis->url.tls && conf->ssl == NULL) {
+    if (redis->url.tls && conf->net.ssl == NULL) {
         *err = "\"rediss://\" without settings for TLS";
         goto failed;
     }
@@ -307,7 +306,7 @@ ngx_cred_redis_names(ngx_cred_redis_t *redis, ngx_str_t *identity,
     }
 
     redis->shown.data = p;
-    redis->shown.len = ngx_cred_redis_printable(p, p + len, name) - p;
+    redis->shown.len = ngx_cred_net_printable(p, p + len, name) - p;
 
     return NGX_OK;
 }

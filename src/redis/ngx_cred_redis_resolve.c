@@ -6,9 +6,9 @@
 
 
 /*
- * Before each connect: which server, and at which address.  A sentinel is asked
- * over a connection that has its place in the same attempt; a node of a cluster
- * says in the handshake which one has the slot.
+ * Before each connect: which server.  A sentinel is asked over a connection
+ * that has its place in the same attempt; a node of a cluster says in the
+ * handshake which one has the slot.
  */
 
 
@@ -26,7 +26,9 @@ static void ngx_cred_redis_ask(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_seed(ngx_cred_redis_t *redis);
 static void ngx_cred_redis_begin(ngx_cred_redis_t *redis, ngx_msec_t patience);
 static void ngx_cred_redis_aim(ngx_cred_redis_t *redis,
-    ngx_cred_redis_host_t *host);
+    ngx_cred_net_host_t *host);
+static void ngx_cred_redis_aim_owner(ngx_cred_redis_t *redis);
+static ngx_cred_net_host_t *ngx_cred_redis_known(ngx_cred_redis_t *redis);
 static ngx_int_t ngx_cred_redis_aim_at(ngx_cred_redis_t *redis,
     ngx_str_t *name, ngx_str_t *port);
 static ngx_int_t ngx_cred_redis_moved(ngx_cred_redis_t *redis,
@@ -59,7 +61,7 @@ ngx_cred_redis_resolve(ngx_cred_redis_t *redis)
         break;
     }
 
-    ngx_cred_redis_locate(redis);
+    ngx_cred_net_connect(&redis->net);
 }
 
 
@@ -77,7 +79,7 @@ ngx_cred_redis_ask(ngx_cred_redis_t *redis)
 
     ngx_cred_redis_begin(redis, last ? redis->conf.connect_timeout
                                      : NGX_CRED_REDIS_PATIENCE);
-    ngx_cred_redis_locate(redis);
+    ngx_cred_net_connect(&redis->net);
 }
 
 
@@ -97,8 +99,7 @@ ngx_cred_redis_seed(ngx_cred_redis_t *redis)
     if (redis->host == redis->url.nhosts) {
 
         if (redis->owner.name.len) {
-            redis->target = redis->owner;
-            redis->target.name.data = redis->target.data;
+            ngx_cred_redis_aim_owner(redis);
             return;
         }
 
@@ -116,8 +117,9 @@ ngx_cred_redis_begin(ngx_cred_redis_t *redis, ngx_msec_t patience)
 {
     ngx_msec_int_t  left;
 
-    redis->state = NGX_CRED_REDIS_RESOLVING;
+    redis->state = NGX_CRED_REDIS_CONNECTING;
     redis->log.action = redis->asking ? "asking a sentinel" : "connecting";
+    redis->net.action = redis->asking ? redis->log.action : NULL;
 
     left = (ngx_msec_int_t) (redis->deadline - ngx_current_msec);
     left = ngx_max(left, 1);
@@ -132,7 +134,7 @@ ngx_cred_redis_redirect(ngx_cred_redis_t *redis)
 {
     ngx_cred_redis_disconnect(redis);
     ngx_cred_redis_begin(redis, redis->conf.connect_timeout);
-    ngx_cred_redis_locate(redis);
+    ngx_cred_net_connect(&redis->net);
 }
 
 
@@ -143,7 +145,7 @@ ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis)
 
     if (redis->asking && ++redis->asked < redis->url.nhosts
         && (ngx_msec_int_t) (redis->deadline - ngx_current_msec) > 0
-        && !ngx_cred_redis_shutdown)
+        && !ngx_cred_net_shutdown)
     {
         ngx_log_error(NGX_LOG_INFO, &redis->log, 0,
                       "another sentinel is asked: %*s",
@@ -177,9 +179,20 @@ ngx_cred_redis_resolve_other(ngx_cred_redis_t *redis)
 void
 ngx_cred_redis_resolve_done(ngx_cred_redis_t *redis)
 {
+    ngx_cred_net_t           *net;
+    ngx_cred_redis_target_t  *owner;
+
     if (redis->url.kind == NGX_CRED_REDIS_CLUSTER) {
-        redis->owner = redis->target;
-        redis->owner.name.data = redis->owner.data;
+        net = &redis->net;
+        owner = &redis->owner;
+
+        ngx_memcpy(owner->data, net->name.data, net->name.len);
+
+        owner->name.data = owner->data;
+        owner->name.len = net->name.len;
+        owner->port = net->port;
+        owner->host = redis->target;
+
         redis->host = redis->url.nhosts;
     }
 }
@@ -278,7 +291,7 @@ ngx_cred_redis_moved(ngx_cred_redis_t *redis, ngx_str_t *error)
     name.len = colon - 1 - p;
 
     if (name.len == 0) {
-        name = redis->target.name;
+        name = redis->net.name;
     }
 
     if (ngx_cred_redis_aim_at(redis, &name, &port) != NGX_OK) {
@@ -291,19 +304,38 @@ ngx_cred_redis_moved(ngx_cred_redis_t *redis, ngx_str_t *error)
 }
 
 
+/* a name of the URL, or of an owner, is never too long */
+
 static void
-ngx_cred_redis_aim(ngx_cred_redis_t *redis, ngx_cred_redis_host_t *host)
+ngx_cred_redis_aim(ngx_cred_redis_t *redis, ngx_cred_net_host_t *host)
 {
-    ngx_cred_redis_target_t  *target;
+    redis->target = host;
 
-    target = &redis->target;
+    (void) ngx_cred_net_aim(&redis->net, &host->name, host->port,
+                            ngx_cred_redis_known(redis));
+}
 
-    target->name.data = target->data;
-    target->name.len = host->name.len;
-    target->port = host->port;
-    target->host = host;
 
-    *ngx_cpymem(target->data, host->name.data, host->name.len) = '\0';
+static void
+ngx_cred_redis_aim_owner(ngx_cred_redis_t *redis)
+{
+    redis->target = redis->owner.host;
+
+    (void) ngx_cred_net_aim(&redis->net, &redis->owner.name,
+                            redis->owner.port, ngx_cred_redis_known(redis));
+}
+
+
+/* the target, if the configuration may know its addresses */
+
+static ngx_cred_net_host_t *
+ngx_cred_redis_known(ngx_cred_redis_t *redis)
+{
+    if (redis->conf.hosts == NULL || redis->target == NULL) {
+        return NULL;
+    }
+
+    return &redis->conf.hosts[redis->target - redis->url.hosts];
 }
 
 
@@ -311,14 +343,13 @@ static ngx_int_t
 ngx_cred_redis_aim_at(ngx_cred_redis_t *redis, ngx_str_t *name,
     ngx_str_t *port)
 {
-    size_t                    i;
-    ngx_int_t                 n;
-    ngx_cred_redis_target_t  *target;
+    size_t     i;
+    ngx_int_t  n;
 
     n = ngx_atoi(port->data, port->len);
 
     if (n < 1 || n > 65535
-        || name->len == 0 || name->len > NGX_CRED_REDIS_HOST_LEN
+        || name->len == 0
         || (name->len == 1 && name->data[0] == '?'))
     {
         return NGX_ERROR;
@@ -331,15 +362,11 @@ ngx_cred_redis_aim_at(ngx_cred_redis_t *redis, ngx_str_t *name,
         }
     }
 
-    target = &redis->target;
+    if (ngx_cred_net_aim(&redis->net, name, (in_port_t) n, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-    ngx_memmove(target->data, name->data, name->len);
-    target->data[name->len] = '\0';
-
-    target->name.data = target->data;
-    target->name.len = name->len;
-    target->port = (in_port_t) n;
-    target->host = NULL;
+    redis->target = NULL;
 
     return NGX_OK;
 }

@@ -452,10 +452,10 @@ ngx_cred_redis_misplace(ngx_cred_redis_t *redis, ngx_queue_t *call,
     ngx_log_error(NGX_LOG_INFO, &redis->log, 0,
                   "another redis is to be asked: %V", error);
 
-    redis->error_len = ngx_cred_redis_printable(redis->error,
-                                                redis->error
-                                                + NGX_CRED_REDIS_ERROR_LEN,
-                                                error)
+    redis->error_len = ngx_cred_net_printable(redis->error,
+                                              redis->error
+                                              + NGX_CRED_REDIS_ERROR_LEN,
+                                              error)
                        - redis->error;
 
     for (q = ngx_queue_head(call);

@@ -34,7 +34,7 @@ static ngx_int_t ngx_cred_redis_url_authority(ngx_pool_t *pool,
 static ngx_int_t ngx_cred_redis_url_hosts(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
 static ngx_int_t ngx_cred_redis_url_host(ngx_pool_t *pool,
-    u_char *p, u_char *last, ngx_cred_redis_host_t *host, char **err);
+    u_char *p, u_char *last, ngx_cred_net_host_t *host, char **err);
 static ngx_int_t ngx_cred_redis_url_query(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
 static ngx_int_t ngx_cred_redis_url_value(ngx_pool_t *pool,
@@ -314,7 +314,7 @@ ngx_cred_redis_url_hosts(ngx_pool_t *pool, u_char *p, u_char *last,
         return NGX_ERROR;
     }
 
-    url->hosts = ngx_pcalloc(pool, n * sizeof(ngx_cred_redis_host_t));
+    url->hosts = ngx_pcalloc(pool, n * sizeof(ngx_cred_net_host_t));
     if (url->hosts == NULL) {
         *err = "no memory";
         return NGX_ERROR;
@@ -346,7 +346,7 @@ ngx_cred_redis_url_hosts(ngx_pool_t *pool, u_char *p, u_char *last,
 
 static ngx_int_t
 ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
-    ngx_cred_redis_host_t *host, char **err)
+    ngx_cred_net_host_t *host, char **err)
 {
     u_char     *port, *end;
     ngx_int_t   n;
@@ -381,7 +381,7 @@ ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
         return NGX_ERROR;
     }
 
-    if (host->name.len > NGX_CRED_REDIS_HOST_LEN) {
+    if (host->name.len > NGX_CRED_NET_HOST_LEN) {
         *err = "too long host";
         return NGX_ERROR;
     }

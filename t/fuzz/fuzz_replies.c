@@ -266,8 +266,8 @@ fuzz_redis(ngx_cred_redis_conf_t *conf)
 {
     conf->connect_timeout = 250;
     conf->command_timeout = 500;
-    conf->resolver_timeout = 1000;
-    conf->ssl = &wire_ssl;
+    conf->net.resolver_timeout = 1000;
+    conf->net.ssl = &wire_ssl;
 }
 
 

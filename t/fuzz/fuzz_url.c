@@ -58,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (i = 0; i < url.nhosts; i++) {
         fuzz_assert(url.hosts[i].name.len > 0);
-        fuzz_assert(url.hosts[i].name.len <= NGX_CRED_REDIS_HOST_LEN);
+        fuzz_assert(url.hosts[i].name.len <= NGX_CRED_NET_HOST_LEN);
         fuzz_assert(url.hosts[i].port > 0);
 
         fuzz_clean(&url.hosts[i].name, "host");

@@ -15,7 +15,7 @@ test_good(const char *text, const char *expected)
     char                   *err;
     ngx_str_t              *s, *got;
     ngx_cred_redis_url_t    url;
-    ngx_cred_redis_host_t   none, *host;
+    ngx_cred_net_host_t   none, *host;
 
     s = unit_bytes(text, ngx_strlen(text));
     err = NULL;
@@ -25,7 +25,7 @@ test_good(const char *text, const char *expected)
         return;
     }
 
-    ngx_memzero(&none, sizeof(ngx_cred_redis_host_t));
+    ngx_memzero(&none, sizeof(ngx_cred_net_host_t));
     host = url.nhosts ? &url.hosts[0] : &none;
 
     got = unit_format("%s user=%V password=%V host=%V port=%ui path=%V "
@@ -319,13 +319,13 @@ test_lengths(void)
     unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR,
             "a longer path of a unix socket");
 
-    text = unit_format("redis://%V", unit_repeat('a', NGX_CRED_REDIS_HOST_LEN));
+    text = unit_format("redis://%V", unit_repeat('a', NGX_CRED_NET_HOST_LEN));
     unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_OK
-            && url.hosts[0].name.len == NGX_CRED_REDIS_HOST_LEN,
+            && url.hosts[0].name.len == NGX_CRED_NET_HOST_LEN,
             "the longest host");
 
     text = unit_format("redis://%V",
-                       unit_repeat('a', NGX_CRED_REDIS_HOST_LEN + 1));
+                       unit_repeat('a', NGX_CRED_NET_HOST_LEN + 1));
     unit_ok(ngx_cred_redis_url_parse(unit_pool, text, &url, &err) == NGX_ERROR,
             "a longer host");
 
@@ -362,14 +362,14 @@ test_printable(void)
 
     name = unit_bytes("a\0\n\x1f\x7f~\xff bcd", 11);
 
-    p = ngx_cred_redis_printable(buf, buf + sizeof(buf), name);
+    p = ngx_cred_net_printable(buf, buf + sizeof(buf), name);
 
     got.data = buf;
     got.len = p - buf;
 
     unit_is(&got, unit_bytes("a????~\xff ", 8), "printable, as far as it fits");
 
-    got.len = ngx_cred_redis_printable(buf, buf, name) - buf;
+    got.len = ngx_cred_net_printable(buf, buf, name) - buf;
 
     unit_ok(got.len == 0, "printable: no room");
 }
