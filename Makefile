@@ -26,13 +26,14 @@ SUITES    = $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
             access-cache.t access-keys.t)
 
-NO_ASAN   = $(addprefix t/,bench.t cred.t docs.t doctor.t fetch.t page.t \
-            prometheus.t)
+NO_ASAN   = $(addprefix t/,bench.t connector-targets.t cred.t docs.t doctor.t \
+            fetch.t page.t prometheus.t)
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
 SCRIPTS   = $(wildcard src/lua/*.lua) src/http/status.html
 NODE      = build/bench/node/node_modules/.package-lock.json
+REAL      = build/connectors/node_modules/.package-lock.json
 PROVE     = prove -j$$((2 * $(JOBS))) -It/lib -Ibuild/perl5
 
 ASAN      = -fsanitize=address,undefined -fno-omit-frame-pointer
@@ -129,6 +130,21 @@ test-matrix:
 test-deps:
 	@util/install-deps build test
 	@$(MAKE) -s --no-print-directory $(PERL5)
+
+# for t/connector-*.t, which go without what is not there
+
+connectors:
+	@failed=0; \
+	util/install-deps connectors || failed=1; \
+	$(MAKE) -s --no-print-directory $(REAL) || failed=1; \
+	exit $$failed
+
+$(REAL): t/connectors/package.json
+	@mkdir -p build/connectors
+	@cp $< build/connectors/
+	@cd build/connectors && npm install --silent --ignore-scripts \
+		--no-package-lock --no-audit --no-fund --fetch-retries=1
+	@touch $@
 
 # of what cred_status shows of a real system, for the documentation
 
@@ -270,9 +286,12 @@ help:
 	@echo "make test-chaos  nothing may be lost while processes are killed"
 	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite,"
 	@echo "                 with Valkey, poll, clang, valgrind and 32 bits"
+	@echo "make connectors  what the tests of connectors reach, as far as it can be"
+	@echo "                 had: Caddy, etcd, Express Gateway, a webhook's verifier"
 	@echo "make unit        the pure parts, outside of nginx"
 	@echo "make fuzz        libFuzzer for TIME=60 seconds for each of"
-	@echo "                 TARGETS=\"api auth codec replies routes url uuid\""
+	@echo "                 TARGETS=\"api auth codec replies routes template url"
+	@echo "                          uuid web\""
 	@echo "make static      nginx with the module linked in"
 	@echo "make install     as root, for this machine's nginx; PREFIX=$(PREFIX),"
 	@echo "                 MODULES=DIRECTORY, DOC=DIRECTORY, DESTDIR="
@@ -290,5 +309,5 @@ help:
 FORCE:
 
 .PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
-	test-matrix test-deps screenshots bench asan valgrind static install \
+	test-matrix test-deps connectors screenshots bench asan valgrind static install \
 	install-files uninstall deb test-package clean help

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_cred_connector.h>
 #include <ngx_cred_http.h>
 
 
@@ -213,6 +214,13 @@ static ngx_command_t  ngx_http_cred_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cred_connector"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_cred_connector,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("cred_status_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_http_cred_status_zone,
@@ -287,6 +295,12 @@ ngx_http_cred_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&cmcf->contexts, cf->pool, 1,
                           sizeof(ngx_http_cred_ssl_context_t *))
+           != NGX_OK
+        || ngx_array_init(&cmcf->connectors, cf->pool, 1,
+                          sizeof(ngx_cred_connector_t *))
+           != NGX_OK
+        || ngx_array_init(&cmcf->secrets, cf->pool, 1,
+                          sizeof(ngx_http_cred_secret_t *))
            != NGX_OK)
     {
         return NULL;
@@ -356,7 +370,7 @@ ngx_http_cred_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_str_value(conf->prefix, prev->prefix, "");
     ngx_conf_merge_msec_value(conf->connect_timeout, prev->connect_timeout,
-                              1000);
+                              NGX_HTTP_CRED_CONNECT_TIMEOUT);
     ngx_conf_merge_msec_value(conf->command_timeout, prev->command_timeout,
                               2000);
     ngx_conf_merge_msec_value(conf->cascade_timeout, prev->cascade_timeout,
@@ -410,7 +424,9 @@ ngx_http_cred_init(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cred_module);
 
-    if (ngx_http_cred_status_init(cf) != NGX_OK) {
+    if (ngx_http_cred_connectors_init(cf) != NGX_OK
+        || ngx_http_cred_status_init(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

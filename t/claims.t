@@ -18,10 +18,12 @@ sub claims {
                      '{cred}', 60000, 256, $keep, @treat);
     my (undef, @rest) = @{ reply($sock) };
 
-    while (my ($name, $url, $pairs) = splice @rest, 0, 3) {
-        push @claims, { name => $name, url => $url,
-                        members => [@$pairs[grep { $_ % 2 == 0 } 0 .. $#$pairs]],
-                        since => [@$pairs[grep { $_ % 2 } 0 .. $#$pairs]] };
+    while (my ($name, $url, $of) = splice @rest, 0, 3) {
+        my $each = sub {
+            return [ map { $of->[3 * $_ + $_[0]] } 0 .. @$of / 3 - 1 ];
+        };
+        push @claims, { name => $name, url => $url, members => $each->(0),
+                        since => $each->(1), known => $each->(2) };
     }
 
     return @claims;
@@ -289,7 +291,7 @@ my ($operation, $ack) = ('a' x 32, slurp('src/lua/acknowledge.lua'));
 my $member = "apinizer:MyProject:x:0:$operation";
 my $late = sub {
     redis('staging', 'EVAL', $ack, 1, '{cred}:audit', '{cred}', 1000, 60000, 1000,
-          'here:', $member, 'pending', 'late', 5, '', '');
+          'here:', $member, 'pending', 'late', 5, '', '', '');
     return redis('staging', 'EXISTS', '{cred}:since:here%3A');
 };
 is($late->(), 0, 'an attempt that is over later');

@@ -51,7 +51,8 @@ certificate('nginx');
 redis_secure('registry', 'redis', clients => 'yes');
 
 mkdir "$dir/data";
-copy('conf-examples/data/htpasswd', "$dir/data/htpasswd");
+copy("conf-examples/data/$_", "$dir/data/$_")
+    for qw(htpasswd partner.token siem.whsec);
 
 for my $file (glob 'conf-examples/*.conf') {
     my ($name) = $file =~ m{([^/]+)\.conf$};
@@ -74,6 +75,14 @@ for my $file (glob 'conf-examples/*.conf') {
                 map { redis_load($_, $deployed) } qw(production staging) ],
               [], "$file: data");
 
+    my @more = $text =~ /cred_connector/ ? qw(partner siem) : ();
+
+    redis('registry', 'HDEL', '{cred}:environments', 'partner', 'siem');
+    redis('registry', 'HSET', '{cred}:environments', $_, "connector:$_")
+        for @more;
+    redis('registry', 'HSET', $credential, 'target:partner',
+          '7f0c3f4e-2d0e-4f5c-9a1e-1b2c3d4e5f60') if @more;
+
     my $pid = spawn('nginx', $name, $ENV{TEST_NGINX_BINARY}, '-p', $dir,
                     '-e', 'stderr', '-c', "$dir/example.conf");
 
@@ -81,7 +90,7 @@ for my $file (glob 'conf-examples/*.conf') {
 
     check_gateway($file, @{ $gateway{$name} })
         if ok(!!$gateway{$name} == $text =~ /cred_access/, "$file: is known");
-    check_deletes($file, $text) if $text =~ /cred_delete/;
+    check_deletes($file, $text, @more) if $text =~ /cred_delete/;
     check_status($file, $backend) if $text =~ /cred_status/;
 
     # the key was good before that, in front of whatever deletes
@@ -96,6 +105,29 @@ for my $file (glob 'conf-examples/*.conf') {
                 CredTest::reports($log) ], [], "$file: error log");
     unlike($log, qr/YOUR_(?:KEY|PASSWORD|TOKEN)|[0-9a-f]{64}/,
            "$file: no key is in the logs");
+}
+
+# the connectors of pages are what nginx takes; names that repeat are others
+
+for my $page ('README.md', glob 'doc/*.md') {
+    my $n = 0;
+
+    my $text = join '', map { s/^ {4}//gmr =~ s/^cred_connector \K\S+/'c' . $n++/er }
+                        slurp($page) =~ /^ {4}cred_connector .*?(?:\}$|^ {4}\}$)/msg;
+
+    next if $text eq '';
+
+    for my $file ($text =~ /file=([^;]+);/g) {
+        copy(\($file =~ /whsec/ ? slurp('conf-examples/data/siem.whsec') : "T\n"),
+             "$dir/$file");
+        chmod 0600, "$dir/$file";
+    }
+
+    copy(\("load_module $ENV{TEST_NGINX_LOAD_MODULES};\n"
+           . events(512) . "\nhttp {\nresolver 127.0.0.1;\n$text\n}\n"), "$dir/page.conf");
+
+    my $said = `$ENV{TEST_NGINX_BINARY} -t -p $dir -e stderr -c $dir/page.conf 2>&1`;
+    is($?, 0, "$page: $n connectors") or diag $said;
 }
 
 for my $file (glob 'conf-examples/data/*.redis') {
@@ -151,7 +183,7 @@ sub check_gateway {
 
 
 sub check_deletes {
-    my ($file, $text) = @_;
+    my ($file, $text, @more) = @_;
 
     my $other = call('GET', $path);
     my $answer = call('DELETE', $path, ['Authorization: Bearer YOUR_TOKEN']);
@@ -159,7 +191,8 @@ sub check_deletes {
 
     is($other->{status}, $location =~ /proxy_pass/ ? 200 : 404, "$file: GET");
     is($answer->{status}, 200, "$file: DELETE");
-    like($answer->{body}, qr/"staging","success":true/, "$file: answer");
+    like($answer->{body}, qr/"$_","success":true,"message":"Undeployed/,
+         "$file: answer: $_") for 'staging', @more;
     is(redis($_, 'EXISTS', $credential), 0, "$file: gone from $_")
         for qw(registry production staging);
 }

@@ -308,13 +308,27 @@ ok(wait_for(sub {
 HSET {cred}:environments new redis://127.0.0.1:1
 ZADD {cred}:pending:old 5 apinizer:a:b:1:00aa 7 apinizer:a:c:1:00bb
 ZADD {cred}:pending:new 6 apinizer:a:c:1:00bb
-HSET {cred}:operation:00aa api apinizer pending 1 environment:old {"state":"pending"}
+HSET {cred}:operation:00aa api apinizer pending 1 environment:old {"state":"pending"} target:old x
+ZADD {cred}:operations 1 00aa 2 00cc
+HSET {cred}:operation:00cc api apinizer pending 0 environment:old {"state":"undeployed"} target:old y
+HSET {cred}:apinizer:credential:a:b target:old z target:older o owner alice
+HSET {cred}:iam:credential:a:c target:old z target:new n
+SET {cred}:iam:credential:a:d target:old
 SADD {cred}:pending old
 --- script
 cred_ok('rename', 'environment', 'rename', 'old', 'new');
 is(join(' ', sort(redis('registry', 'ZRANGE', '{cred}:pending:new', 0, -1))), 'apinizer:a:b:1:00aa apinizer:a:c:1:00bb', 'both');
 like(redis('registry', 'HGET', '{cred}:operation:00aa', 'environment:new'), qr/"state":"pending"/, 'its receipt');
 is(redis('registry', 'HEXISTS', '{cred}:operation:00aa', 'environment:old'), 0, 'has moved');
+is(redis('registry', 'HGET', '{cred}:operation:00aa', 'target:new'), 'x', 'its target');
+is(redis('registry', 'HEXISTS', '{cred}:operation:00aa', 'target:old'), 0, 'has moved');
+is(redis('registry', 'HGET', '{cred}:operation:00cc', 'target:new'), 'y', 'that of what was settled');
+is(join(' ', redis('registry', 'HMGET', '{cred}:apinizer:credential:a:b', qw(target:new target:older owner))), 'z o alice',
+   'that of a credential');
+is(join(' ', redis('registry', 'HGETALL', '{cred}:iam:credential:a:c')), 'target:new n', 'which has one already');
+redis('registry', 'HSET', '{cred}:environments', 'third', 'redis://127.0.0.1:1');
+cred_is('taken', 1, qr/already/, 'environment', 'rename', 'new', 'third');
+is(redis('registry', 'HEXISTS', '{cred}:iam:credential:a:c', 'target:third'), 0, 'what is refused changes nothing');
 
 
 
@@ -670,3 +684,53 @@ for my $words (['pending'], ['environment', 'list'], ['token', 'list'], ['creden
 }
 register();
 cred_ok('environments', 'pending');
+
+
+
+=== TEST 20: environments with a connector
+--- http_config
+cred_registry  $TEST_NGINX_REGISTRY;
+cred_connector system-1 {
+    url      http://127.0.0.1:1;
+    request  DELETE "/credentials/{target}";
+    success  204;
+}
+--- config
+cred_delete  apinizer;
+--- script
+register();
+my $nginx = "$ENV{TEST_NGINX_BINARY} -p $ENV{TEST_NGINX_SERVROOT} -c conf/nginx.conf -e stderr";
+
+cred_ok('registered', '--nginx', $nginx, 'environment', 'add', 'managed', 'connector:system-1');
+is(redis('registry', 'HGET', '{cred}:environments', 'managed'), 'connector:system-1', 'as it is');
+cred_ok('without nginx', '--nginx', 'none', 'environment', 'add', 'later', 'connector:system-2');
+cred_is('one that nginx lacks', 0, qr/\Acred: nginx has no "cred_connector system-2": what is deleted there is pending until it has\n\z/,
+        '--nginx', $nginx, 'environment', 'add', 'later', 'connector:system-2');
+cred_ok('unchecked', '--nginx', $nginx, 'environment', 'add', 'later', 'connector:system-2', '--no-check');
+cred_is('a bad name', 1, qr/malformed: invalid name of a connector/, 'environment', 'add', 'x', "connector:$_", '--no-check')
+    for '', 'a b', 'a/b', 'x' x 65;
+cred_is('no registry', 2, qr/URL: a connector is no Redis/, '-u', 'connector:system-1', 'pending');
+like(cred_ok('list', 'environment', 'list'), qr/^managed +connector:system-1 +0$/m, 'in the list');
+
+cred('member', 'set', 'apinizer', 'MyProject', 'alice', 'manage');
+redis('registry', 'HSET', '{cred}:apinizer:token:' . sha256('TOKEN'), 'subject', 'alice');
+cred('credential', 'add', 'apinizer', 'MyProject', 'api-user');
+
+my $got = cred_json('credential', 'deploy', 'apinizer', 'MyProject', 'api-user');
+is_deeply([ map { "$_->{environment} $_->{state}" } @$got ],
+          ['later skipped', 'managed skipped', 'production deployed', 'staging deployed'], 'deployed where cred can');
+is(cred('credential', 'deploy', 'apinizer', 'MyProject', 'api-user', 'managed')->{status}, 1, 'but not there');
+is(@{ [ cred_ok('show', 'credential', 'show', 'apinizer', 'MyProject', 'api-user') =~ /^where/mg ] }, 3, 'show');
+
+my $answer = del('api-user');
+is($answer->{headers}{'cred-pending'}, 'later,managed', 'pending');
+ok(wait_for(sub { (cred_json('pending', 'managed')->[0]{error} // '') =~ /no field "target:ENVIRONMENT"/ }), 'why');
+is_deeply([ map { "$_->{environment} $_->{pending}" } @{ cred_json('pending') } ],
+          ['later 1', 'managed 1', 'production 0', 'staging 0'], 'of all');
+cred_ok('rename', 'environment', 'rename', 'managed', 'system');
+is(redis('registry', 'HGET', '{cred}:environments', 'system'), 'connector:system-1', 'renamed');
+is(cred_json('pending', 'system')->[0]{id}, 'api-user', 'with what is pending');
+redis('registry', 'HSET', '{cred}:operation:00dd', 'api', 'apinizer',
+      'environment:system', '{"state":"pending","unclear":1700000000000,"heard":1700000001000}');
+like(cred_ok('operation', 'operation', '00dd'),
+     qr/system: state=pending .*unclear=2023-11-14T22:13:20\.000Z heard=2023-11-14T22:13:21\.000Z/, 'when it may have acted');

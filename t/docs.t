@@ -68,6 +68,7 @@ sub directives {
     for my $table (sources() =~ /^static ngx_command_t .*?= \{\n(.*?)ngx_null_command/msg) {
         while ($table =~ /\{ ngx_string\("(\w+)"\),\s*([^,]*),/g) {
             my ($name, $flags) = ($1, $2);
+            next unless $flags =~ /HTTP_/;
             $found{$name} = join ', ', map { $flags =~ /HTTP_${_}_CONF/ ? $contexts{$_} : () }
                                        qw(MAIN SRV LOC);
         }
@@ -100,6 +101,29 @@ same('headings of directives', [keys %$there], [ $text{'doc/directives.md'} =~ /
 same('the list of directives', [keys %$there],
      [ $text{'doc/directives.md'} =~ /^(.*?)^## /ms ? $1 =~ /\[(cred_\w+)\]\(#\g1\)/g : () ]);
 is($told->{$_}, $there->{$_}, "$_: its context") for grep { $told->{$_} } sort keys %$there;
+
+
+# Settings of a connector: its own commands, and those that presets make, too
+
+sub settings {
+    my $own = slurp('src/http/ngx_cred_connector_lines.c');
+    my $all = slurp('src/core/ngx_cred_connector_settings.c');
+
+    return unique('cred_ssl_...', $own =~ /\{ ngx_string\("(\w+)"\),\s*NGX_CONF_/g,
+                  $all =~ /\{ ngx_string\("(\w+)"\)/g);
+}
+
+my $connector = section('doc/directives.md', 'cred_connector');
+
+same('settings of a connector', [ grep { $_ ne 'include' } settings() ],
+     [ map { $_->[0] =~ /^`(\S+?)[ `]/ ? $1 : () }
+       grep { @$_ > 2 && $_->[1] ne '' } rows($connector) ]);
+
+my ($places) = slurp('src/core/ngx_cred_connector_template.c')
+               =~ /^ngx_str_t\s+\w+_places\[\] = \{\n(.*?)^\}/ms;
+
+same('placeholders', [ map { "{$_}" } ($places // '') =~ /ngx_string\("(\w+)"\)/g ],
+     [ map { quoted($_->[0]) } grep { @$_ == 2 && $_->[0] =~ /^`\{/ } rows($connector) ]);
 
 
 # Variables

@@ -6,6 +6,7 @@ use CredTest::Certs;
 use CredTest::Command;
 use CredTest::Redis;
 use CredTest::Replica;
+use CredTest::Stub;
 use POSIX ();
 
 my $dir = temp_dir();
@@ -16,6 +17,8 @@ my $nginx = "$ENV{TEST_NGINX_BINARY} -p $dir -e stderr";
 
 redis_start('registry', '--appendonly', 'yes', '--appendfsync', 'always');
 redis_start('other');
+
+my $managed = web(sub { [401, [], ''] });
 
 certificate('good', names => 'DNS:localhost,IP:127.0.0.1');
 certificate('expired', names => 'DNS:localhost', expired => 1);
@@ -196,6 +199,29 @@ sub gateway_acl {
 }
 
 
+# an environment with a connector, which sends a secret; its lines
+
+sub connector {
+    my ($url, %args) = @_;
+
+    open my $out, '>', "$dir/secret" or die $!;
+    print $out "secret\n";
+    close $out;
+    chmod 0600, "$dir/secret";
+
+    write_conf(http => "cred_ssl_trusted_certificate $ENV{TEST_NGINX_CERTS}/ca.crt;"
+                       . "cred_connector 'system-1' { url $url; success 204;"
+                       . 'request DELETE "/credentials/{target}";'
+                       . "header X-Secret file=secret; @{[ $args{lines} // '' ]} }");
+
+    registry('HSET {cred}:environments managed connector:system-1');
+    registry('HSET {cred}:apinizer:credential:MyProject:api-user target:managed t1');
+    registry('HSET {cred}:iam:credential:domain-1:key target:managed t2');
+}
+
+sub managed { connector($managed->url, @_) }
+
+
 # a registry whose snapshots fail, and are to be made
 
 sub unsaved {
@@ -332,6 +358,27 @@ my @faults = (
     ['environment-tls' => qr/"staging" does not speak TLS/,
         sub { environment('rediss://localhost:' . redis_port('staging')) },
         words => ['--timeout', 5]],
+    ['environment-connector' => qr/"managed" names the connector system-1, which the configuration of nginx does not have/,
+        sub { managed(); write_conf() }],
+    ['environment-url' => qr/the URL of the environment "staging" is malformed \(invalid name of a connector\)/,
+        sub { environment('connector:a/b') }],
+    ['connector-unused' => qr/no environment has the cred_connector system-1 at \S+doctor.conf:\d+/,
+        sub { managed(); registry('HDEL {cred}:environments managed') },
+        level => 'note'],
+    ['connector-target' => qr/1 of 2 credentials that were looked at, such as the iam credential "key" of "domain-1", have no field "target:managed"/,
+        sub { managed(); registry('HDEL {cred}:iam:credential:domain-1:key target:managed') }],
+    ['secret-file-open' => qr/everybody on this machine can read the secret of a cred_connector in \S+\/secret$/,
+        sub { managed(); chmod 0644, "$dir/secret" }],
+    ['connector-plain' => qr/the cred_connector system-1 at \S+:\d+ sends a secret by http to another host/,
+        sub { connector('http://0.0.0.0:' . $managed->port) }, level => 'note'],
+    ['connector-unreachable' => qr/the cred_connector system-1 at \S+ is not reached from here \(.*connect/,
+        sub { connector('http://127.0.0.1:' . free_port()) }],
+    ['connector-http' => qr/does not speak HTTP as its url says/,
+        sub { connector('http://127.0.0.1:' . fake(replies => {}, greeting => "SSH-2.0-none\r\n")) }],
+    ['connector-tls' => qr/does not speak TLS as its url says/,
+        sub { connector('https://127.0.0.1:' . fake(replies => {}, greeting => "HTTP/1.1 400\r\n\r\n")) }],
+    ['connector-certificate' => qr/the certificate of the cred_connector system-1 at \S+ is not good/,
+        sub { connector(redis_secure('staging', 'expired') =~ s/^rediss/https/r) }],
     ['scope-members' => qr/the apinizer scope "Empty" has no members/,
         sub { registry('HSET {cred}:apinizer:scope:Empty description x') }],
     ['scope-missing' => qr/the apinizer scope "Other" has members and does not exist/,
@@ -460,6 +507,28 @@ gateway_acl('%R~{cred}:*', '~{cred}:gateways', '~{cred}:none', '~{cred}:undeploy
             grep { /^[+&]/ } all($gateway_commands));
 $got = doctor(words => ['--json']);
 is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, a gateway with its rights');
+
+healthy();
+managed(lines => 'header Authorization "Bearer {target}"; verify GET "/{id}";');
+$got = doctor(words => ['--json']);
+is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, with a connector');
+is(join(' ', map { "@{ $_->{headers}{'x-secret'} // ['no secret'] }" } $managed->requests),
+   'no secret', 'which is asked without its secret');
+
+# what needs no target, and may be plain
+
+write_conf(http => 'cred_connector hook { webhook http://0.0.0.0:' . $managed->port
+                   . '/x; secret file=hook; }');
+open my $hook, '>', "$dir/hook" or die $!;
+print $hook 'whsec_', 'MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0', "\n";
+close $hook;
+chmod 0600, "$dir/hook";
+registry("HSET {cred}:environments managed connector:hook");
+registry('HDEL {cred}:iam:credential:domain-1:key target:managed');
+$got = doctor(words => ['--json']);
+is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, with a webhook');
+$got = cred_run({}, 'doctor', '--json');
+is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, without nginx');
 
 $got = doctor(nginx => 'no-such-nginx');
 is($got->{status}, 2, 'without nginx');

@@ -540,3 +540,51 @@ my ($answer) = unwritten('all', sub {
 });
 is($answer->{status}, 200, 'answered');
 ok(!exists $answer->{headers}{'preference-applied'}, 'nothing was waited for');
+
+
+
+=== TEST 11: what a connector would not be asked for
+--- http_config
+cred_registry     $TEST_NGINX_REGISTRY;
+cred_retry_delay  1h;
+cred_connector    kong {
+    preset  kong;
+    url     http://127.0.0.1:1;
+}
+cred_connector    hook {
+    url      http://127.0.0.1:1;
+    request  POST "/gone";
+    header   X-Credential "{id}";
+    success  200;
+}
+cred_connector    header {
+    url      http://127.0.0.1:1;
+    request  POST "/gone";
+    header   X-Credential "{target}";
+    success  200;
+}
+--- script
+my $uuid = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
+
+redis('registry', 'DEL', '{cred}:environments');
+redis('registry', 'HSET', '{cred}:environments', 'absent', 'connector:other',
+      'bare', 'connector:kong', 'header', 'connector:header',
+      'hook', 'connector:hook', 'known', 'connector:kong',
+      'wrong', 'connector:kong');
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:api-user',
+      'target:known', $uuid, 'target:absent', $uuid, 'target:wrong', 'KEY');
+
+my ($answer) = unwritten('connectors', sub { dry('api-user') });
+is($answer->{headers}{'cred-pending'}, 'absent,bare,header,wrong', 'pending');
+is($answer->{headers}{'cred-environments'},
+   'absent,bare,header,hook,known,wrong', 'of these');
+like($answer->{body}, qr/"Dry run: undeployment would be pending in 4 of 6 environments"/,
+     'which is said');
+like($answer->{body}, qr/"hook",\Q$main::Would[0]\E\},.*"known",\Q$main::Would[0]\E\}/,
+     'and of the others, too');
+
+# and so it is
+
+my $real = del('api-user');
+like($real->{headers}{'cred-pending'}, qr/^absent,bare,header,.*wrong$/, 'real');
+redis('registry', 'DEL', '{cred}:environments');

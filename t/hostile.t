@@ -123,7 +123,7 @@ our %Refused = (
     'no-hex'          => deleting({ 4 => 'a' x 31 . 'g' }),
     'a-cascade'       => deleting({ 1 => 'not_found' }, 'there', $nowhere, 'claimed'),
     'many'            => deleting({}, map { ("e$_", $nowhere, 'claimed') } 1 .. 1025),
-    'most'            => deleting({}, map { ("e$_", $nowhere, 'claimed') } 1 .. 2700),
+    'most'            => deleting({}, map { ("e$_", $nowhere, 'claimed') } 1 .. 2000),
     'nil-name'        => deleting({}, undef, $nowhere, 'claimed'),
     'nil-url'         => deleting({}, 'e', undef, 'claimed'),
     'nil-state'       => deleting({}, 'e', $nowhere, undef),

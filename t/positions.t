@@ -47,7 +47,7 @@ sub acknowledge {
     return script('acknowledge', 'staging', 'audit', 100, 1000, 1000, map {
         my ($member, $progress, %args) = @$_;
         ($args{environment} // 'e', $member, $args{state} // 'undeployed',
-         $args{error} // '', 5, $progress, $args{gateways} // '')
+         $args{error} // '', 5, $progress, $args{gateways} // '', $args{how} // '')
     } @_);
 }
 
@@ -817,7 +817,7 @@ my $delete = sub {
     my ($n, $how) = @_;
     my $answer = script('delete', 'staging', 'audit', 4000, 'apinizer', 1, 0, '', 0,
                         (time + 60) . '000', 1000, operation($n), sha256('secret'),
-                        '', 'MyProject', 'u', '127.0.0.1', '', $how);
+                        '', 'MyProject', 'u', '127.0.0.1', '', '', $how);
     return join ' ', map { $_ // '' } @$answer[1, 4];
 };
 

@@ -25,7 +25,7 @@ our $Examples = 'conf-examples/prometheus';
 
 our @Apis = qw(apinizer iam deepset thousandeyes alloy);
 our @Results = qw(deleted resumed unauthorized invalid scope_not_found
-                  rate_limited forbidden not_found in_use unavailable);
+                  rate_limited forbidden not_found in_use superseded unavailable);
 our @Attempts = qw(undeployed not_deployed superseded unregistered late
                    unreachable refused unconfirmed);
 

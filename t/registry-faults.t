@@ -14,7 +14,7 @@ END
 
 # which script it is, by its arguments
 
-sub is_delete { @_ == 21 && $_[6] eq 'apinizer' }
+sub is_delete { @_ == 22 && $_[6] eq 'apinizer' }
 
 
 # a relay to the real registry; FAULT(N, ANSWER) turns the answer to the Nth
@@ -64,7 +64,7 @@ sub remains {
 
 sub deletes {
     my ($port) = @_;
-    return scalar grep { / \w+ 127\.0\.0\.1  (?:all|again)$/ } fake_log($port);
+    return scalar grep { / \w+ 127\.0\.0\.1   (?:all|again)$/ } fake_log($port);
 }
 
 sub logged {
@@ -92,7 +92,7 @@ sub bytes {
 
 sub asked {
     my ($port, $id) = @_;
-    return grep { / \Q$id\E 127\.0\.0\.1  \w+$/ } fake_log($port);
+    return grep { / \Q$id\E 127\.0\.0\.1   \w+$/ } fake_log($port);
 }
 
 # a delete in time: the connection is made again by itself
@@ -310,7 +310,7 @@ EXISTS {cred}:apinizer:grants:MyProject:api-user => 0
 # the id of the credential says which; claim.lua is answered well
 
 my $member = 'apinizer:MyProject:x:0:' . '0' x 32;
-my @cascade = ('production', 'unix:/x', 'undeployed');
+my @cascade = ('production', 'unix:/x', 'undeployed', '');
 my @good = (':1', 'deleted', 'alice', 'MyProject', $member, ':8', ':1', '',
             @cascade);
 
@@ -353,7 +353,7 @@ our %Replies = (
 
 my %places = (time => 0, result => 1, subject => 2, scope => 3, member => 4,
               start => 5, count => 6, rate => 7, 'env-name' => 8,
-              'env-url' => 9, 'env-state' => 10);
+              'env-url' => 9, 'env-state' => 10, 'env-known' => 11);
 
 my %types = (string => 'x', number => ':1', nil => undef, array => [],
              nested => ['deleted'], status => '+deleted');
@@ -383,6 +383,7 @@ for my $name (keys %places) {
 }
 
 my ($least, $most) = (':-9223372036854775808', ':9223372036854775807');
+my $trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 my %values = (
     result => ['', 'removed', 'Deleted', 'delete', 'deleted ', "deleted\0",
@@ -397,6 +398,13 @@ my %values = (
                '-1 2 3', '1 -2 3', '1 2 -3', '1,2,3', "1 2 3\n", "1\0 2 3",
                '1.5 2 3', '9223372036854775808 2 3', '1 2 9223372036854775808',
                '1 ' . '9' x 100 . ' 3', '1 2 ' . '3' x 100000],
+    'env-known' => [' ', '0', '0 ', '0 0', '0 0 ', '0 0 -', ' 0 - x', '0  - x',
+                    '0 0  x', '0 0  - x', '-1 0 - x', '0 -1 - x', '01 0 - x',
+                    '0 01 - x', '1.5 0 - x', '1' x 16 . ' 0 - x',
+                    '0 ' . '1' x 16 . ' - x', '0 0 -- x', "0 0 -\nx", '0 - x',
+                    "0 0 $trace" =~ s/.$//r . ' x', '0 0 ' . uc($trace) . ' x',
+                    "0 0 $trace" =~ s/-01$/\r\n1/r . ' x',
+                    '0 0 - ' . 'x' x 513],
 );
 
 for my $name (keys %values) {
@@ -413,10 +421,10 @@ for my $name (keys %values) {
     'error-time'   => $with->(time => '-WRONGTYPE some text'),
     'env-error'    => $with->('env-name' => '-WRONGTYPE some text'),
 
-    (map { ("elements-$_" => [ @good[0 .. $_ - 1] ]) } 1 .. 10),
-    'no-time'      => [ @good[1 .. 10] ],
-    'no-result'    => [ @good[0, 2 .. 10] ],
-    'no-rate'      => [ @good[0 .. 6, 8 .. 10] ],
+    (map { ("elements-$_" => [ @good[0 .. $_ - 1] ]) } 1 .. 11),
+    'no-time'      => [ @good[1 .. 11] ],
+    'no-result'    => [ @good[0, 2 .. 11] ],
+    'no-rate'      => [ @good[0 .. 6, 8 .. 11] ],
     'two-of-both'  => [ @good[0 .. 5], ':2', '', @cascade, @cascade[0, 1] ],
     'one-more'     => [ @good[0 .. 5], ':2', '', @cascade, 'staging' ],
     'in-arrays'    => [ @good[0 .. 7], [@cascade] ],
@@ -443,6 +451,9 @@ our %Good = (
     nil   => bytes($with->(subject => undef, scope => undef)),
     more  => bytes([@good, 'staging', [], ':1']),
     far   => bytes([ @good[0 .. 4], ':11', @good[6, 7], (':0') x 3, @cascade ]),
+    known => bytes($with->('env-known' => "999999999999999 999999999999999 $trace  a b\n\0 ")),
+    'known-long'  => bytes($with->('env-known' => '0 0 - ' . 'x' x 512)),
+    'known-least' => bytes($with->('env-known' => '0 0 - ')),
     empty => bytes($with->(count => ':0')),
     alone => bytes([ @good[0 .. 4], ':0', ':0', '' ]),
 );
@@ -483,7 +494,7 @@ for my $name (sort keys %::Replies) {
 
 wait_for(sub { del('no%20fault:%20good')->{status} == 200 });
 answer_is(del("no%20fault:%20$_"), $_, deleted('production'))
-    for qw(good rated zero large nil more far);
+    for qw(good rated zero large nil more far known known-long known-least);
 answer_is(del("no%20fault:%20$_"), $_, deleted()) for qw(empty alone);
 
 is((nginx_workers())[0], $worker, 'the same worker');
@@ -718,7 +729,7 @@ my $answer;
 answer_is($answer = del('api-user'), 'what was done is answered', everywhere());
 is(join(' ', map { $_->{operation} } audit()), operation($answer),
    'the audit has it once');
-my @deadlines = map { (split / /)[-10] }
+my @deadlines = map { (split / /)[-11] }
                 asked($ENV{TEST_NGINX_RELAY}, 'api-user');
 is(scalar(@deadlines), 4, 'asked three times, the first time with the script');
 like($deadlines[-2], qr/^\d{13}$/, 'a deadline');

@@ -4,6 +4,7 @@
 use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway;
+use CredTest::Stub;
 use JSON::PP ();
 use POSIX ();
 
@@ -48,6 +49,17 @@ sub stands {
     my $is = environment_of($_[0]) or return 'none';
     return "$is->{state} " . ($is->{pending} // 'unknown')
            . (defined $is->{oldest} ? ' aged' : '');
+}
+
+# blocks "cred_connector", which all lead to a stub
+
+sub connectors {
+    my ($stub, @names) = @_;
+    my $file = temp_dir() . '/connectors.conf';
+    open my $out, '>', $file or die "$file: $!";
+    print $out "cred_connector $_ { url @{[ $stub->url ]}; success 204;"
+               . " request DELETE '/credentials/{target}'; }\n" for @names;
+    close $out;
 }
 
 sub escape { $_[0] =~ s/([^A-Za-z0-9_.-])/sprintf '%%%02X', ord $1/ger }
@@ -518,3 +530,75 @@ is(environment_of('production')->{state}, 'up', 'the other one is not');
 $main::proxy->release;
 redis_start('staging');
 ok(wait_for(sub { stands('staging') eq 'up 0' }), 'it is back');
+
+
+
+=== TEST 19: connectors, of which nobody has asked for anything yet
+--- before
+our $stub = web(sub { [204, [], ''] });
+connectors($main::stub, 'system-1');
+redis('registry', 'HSET', '{cred}:environments', 'managed', 'connector:system-1',
+      'absent', 'connector:system-2', 'bad', 'connector:a/b');
+redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:api-user',
+      'target:managed', 't1', 'target:absent', 't2', 'target:bad', 't3');
+--- http_config
+cred_registry     $TEST_NGINX_REGISTRY;
+cred_retry_delay  100ms;
+include           $TEST_NGINX_DIR/connectors.conf;
+--- script
+ok(wait_for(sub { stands('managed') eq 'up 0' }), 'it is up');
+is(scalar($main::stub->log), 0, 'and was asked for nothing');
+is(environment_of('managed')->{connector}, 'system-1', 'its connector');
+is(environment_of('production')->{connector}, undef, 'a Redis has none');
+is(environment_of('managed')->{gateways}, undef, 'it has no gateways');
+is(metrics()->{'cred_gateways{environment="managed",state="leased"}'}, undef, 'nor as a metric');
+is(metrics()->{'cred_environment_up{environment="managed"}'}, 1, 'up');
+ok(wait_for(sub { stands('absent') eq 'down 0' && stands('bad') eq 'down 0' }), 'others are down');
+is(environment_of('absent')->{error}{message}, 'no "cred_connector" of that name in nginx.conf', 'why');
+is(environment_of('bad')->{error}{message}, 'invalid name of a connector', 'why');
+
+# one that is gone is noticed before a delete needs it
+
+$main::stub->down;
+ok(nginx_reload(), 'reloaded');
+ok(wait_for(sub { stands('managed') eq 'down 0' }), 'down');
+my $is = environment_of('managed');
+like($is->{error}{message}, qr/connect\(\) failed \(\d+: /, 'why');
+ok(wait_for(sub { (environment_of('managed')->{retry_at} // 0) > time - 2 }), 'until when');
+my $log = () = error_log_text() =~ /\[error\] .*connector is down: .*environment: managed, connector: "system-1"/g;
+is($log, 1, 'told once');
+
+my $answer = del('api-user');
+is($answer->{headers}{'cred-pending'}, 'absent,bad,managed', 'pending');
+ok(wait_for(sub { stands('managed') eq 'down 1 aged' }), 'as the status has it');
+cmp_ok(environment_of('managed')->{undeployments}{unreachable}, '>', 0, 'attempts');
+is(metrics()->{'cred_environment_up{environment="managed"}'}, 0, 'down');
+is(metrics()->{'cred_pending{environment="managed"}'}, 1, 'pending');
+my ($entry) = @{ status('environment=managed')->{pending} };
+is($entry->{id}, 'api-user', 'the entry');
+
+# it acts, and nobody hears of it
+
+my $lost = $main::stub->lose(times => 0);
+$main::stub->up;
+ok(wait_for(sub {
+    my $is = status('operation=' . operation($answer))->{operation}{receipts};
+    my ($receipt) = grep { $_->{environment} eq 'managed' } @$is;
+    return abs(($receipt->{unclear} // 0) - time) < 600;
+}), 'when it may have acted, in seconds');
+ok(wait_for(sub { stands('managed') eq 'down 1 aged' }), 'it takes connections, and is down');
+$main::stub->forget;
+ok(wait_for(sub { stands('managed') eq 'up 0' }), 'it is back');
+$is = environment_of('managed');
+is($is->{retry_at}, undef, 'there is no next attempt');
+is($is->{undeployments}{undeployed}, 1, 'undeployed');
+is($is->{effect_duration}{count}, 1, 'counted');
+is(metrics()->{'cred_effect_duration_seconds_count{environment="managed"}'}, 1, 'as a metric');
+
+# other names after a reload
+
+connectors($main::stub, 'system-2');
+ok(nginx_reload(), 'reloaded');
+ok(wait_for(sub { stands('managed') eq 'down 0' && stands('absent') =~ /^up/ }), 'it has the other one');
+is(environment_of('managed')->{error}{message}, 'no "cred_connector" of that name in nginx.conf', 'and why');
+ok(wait_for(sub { stands('absent') eq 'up 0' }), 'where nothing is pending any more');

@@ -23,7 +23,7 @@ local urls, greeted, receipts = {}, {}, {}
 local wake = nil
 
 -- arguments of a receipt, and how many unpack() takes
-local RECEIPT, MOST = 7, 3000
+local RECEIPT, MOST = 8, 3000
 
 local bytes = ffi.new("unsigned char[32]")
 local hex = {}
@@ -217,6 +217,7 @@ local function receipt(name, member, state, is, start)
     receipts[k + 5] = math.floor((ngx.now() - start) * 1000)
     receipts[k + 6] = state and is or ""
     receipts[k + 7] = ""
+    receipts[k + 8] = ""
 end
 
 
@@ -265,7 +266,7 @@ function _M.delete()
     local reply, err = run(registry, scripts.delete, PREFIX .. ":audit", PREFIX,
                            "12000", "apinizer", "1", "0", "", "0",
                            ngx.now() * 1000 + 2000, "100000", operation, hash, "",
-                           m[1], m[2], ngx.var.remote_addr, "", "all")
+                           m[1], m[2], ngx.var.remote_addr, "", "", "all")
     if not reply then
         ngx.log(ngx.ERR, "delete: ", err)
         return answer(503, '{"error":"server_error"}')
@@ -284,7 +285,7 @@ function _M.delete()
     local threads, names = {}, {}
 
     for n = 1, count do
-        local i = first + 3 * n - 2
+        local i = first + 4 * n - 3
         names[n] = reply[i]
         threads[n] = ngx.thread.spawn(undeploy, reply[i], reply[i + 1], member)
     end

@@ -28,8 +28,12 @@ ngx_cred_api_t  ngx_cred_alloy = {
     .headers = { ngx_string("authorization"),
                   ngx_string("x-api-version") },
     .rules = { .membership = 1 },
-    .unclear = ngx_string("{\"error\":\"Bad Request\",\"message\":"
-                          "\"Invalid header: Cred-Dry-Run\"}"),
+    .bad_dry_run = ngx_string(
+        "{\"error\":\"Bad Request\",\"message\":"
+        "\"Invalid header: Cred-Dry-Run\"}"),
+    .bad_revision = ngx_string(
+        "{\"error\":\"Bad Request\",\"message\":"
+        "\"Invalid header: Cred-Revision\"}"),
     .route = ngx_cred_alloy_route,
     .identify = ngx_cred_alloy_identify,
     .answer = ngx_cred_alloy_answer
@@ -196,6 +200,13 @@ ngx_cred_alloy_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
         ngx_str_set(&answer->body,
                     "{\"error\":\"Not Found\","
                     "\"message\":\"Credential not found\"}");
+        return NGX_OK;
+
+    case NGX_CRED_NEWER:
+        answer->status = NGX_HTTP_CONFLICT;
+        ngx_str_set(&answer->body,
+                    "{\"error\":\"Conflict\",\"message\":\"Credential is newer "
+                    "than the revision that was to be deleted\"}");
         return NGX_OK;
 
     default: /* NGX_CRED_UNAVAILABLE */

@@ -10,14 +10,11 @@
 #include <ngx_http.h>
 #include <jansson.h>
 #include <ngx_cred_api.h>
+#include <ngx_cred_utf8.h>
 
 
 /* a time of day in seconds, with milliseconds, has 13 digits */
 #define NGX_CRED_API_JSON  (JSON_COMPACT|JSON_REAL_PRECISION(13))
-
-
-static size_t ngx_cred_api_utf8_char(u_char *p, u_char *last,
-    ngx_uint_t *bad);
 
 
 ngx_cred_api_t  *ngx_cred_apis[] = {
@@ -300,7 +297,7 @@ ngx_cred_api_utf8(ngx_pool_t *pool, ngx_str_t *src, ngx_str_t *dst)
     last = src->data + src->len;
 
     for (bad = 0; p < last && !bad; p += len) {
-        len = ngx_cred_api_utf8_char(p, last, &bad);
+        len = ngx_cred_utf8_char(p, last, &bad);
     }
 
     if (!bad) {
@@ -316,7 +313,7 @@ ngx_cred_api_utf8(ngx_pool_t *pool, ngx_str_t *src, ngx_str_t *dst)
     dst->data = d;
 
     for (p = src->data; p < last; p += len) {
-        len = ngx_cred_api_utf8_char(p, last, &bad);
+        len = ngx_cred_utf8_char(p, last, &bad);
 
         if (bad) {
             d = ngx_cpymem(d, "\xef\xbf\xbd", sizeof("\xef\xbf\xbd") - 1);
@@ -329,69 +326,6 @@ ngx_cred_api_utf8(ngx_pool_t *pool, ngx_str_t *src, ngx_str_t *dst)
     dst->len = d - dst->data;
 
     return NGX_OK;
-}
-
-
-/*
- * The length of the character at "p", or, if it is bad, of the longest part of
- * it that could have been the beginning of one: that makes one U+FFFD.
- */
-
-static size_t
-ngx_cred_api_utf8_char(u_char *p, u_char *last, ngx_uint_t *bad)
-{
-    u_char  c, min, max;
-    size_t  n, len;
-
-    c = *p;
-    min = 0x80;
-    max = 0xbf;
-    *bad = 0;
-
-    if (c < 0x80) {
-        return 1;
-    }
-
-    if (c >= 0xc2 && c <= 0xdf) {
-        len = 2;
-
-    } else if (c >= 0xe0 && c <= 0xef) {
-        len = 3;
-
-        if (c == 0xe0) {
-            min = 0xa0;     /* overlong */
-
-        } else if (c == 0xed) {
-            max = 0x9f;     /* surrogates */
-        }
-
-    } else if (c >= 0xf0 && c <= 0xf4) {
-        len = 4;
-
-        if (c == 0xf0) {
-            min = 0x90;     /* overlong */
-
-        } else if (c == 0xf4) {
-            max = 0x8f;     /* above U+10FFFF */
-        }
-
-    } else {
-        *bad = 1;
-        return 1;
-    }
-
-    for (n = 1; n < len; n++) {
-
-        if (p + n == last || p[n] < min || p[n] > max) {
-            *bad = 1;
-            return n;
-        }
-
-        min = 0x80;
-        max = 0xbf;
-    }
-
-    return len;
 }
 
 

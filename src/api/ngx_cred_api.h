@@ -97,8 +97,9 @@ typedef struct {
                                             /* lower case; empty: none */
     ngx_cred_rules_t            rules;
 
-    /* JSON body of NGX_CRED_INVALID, for a bad "Cred-Dry-Run" */
-    ngx_str_t                   unclear;
+    /* JSON bodies of NGX_CRED_INVALID, for bad fields of that name */
+    ngx_str_t                   bad_dry_run;
+    ngx_str_t                   bad_revision;
 
     unsigned                    body:1;        /* wants the request body */
     unsigned                    request_id:1;  /* wants $request_id */

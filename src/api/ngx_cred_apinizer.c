@@ -38,8 +38,12 @@ ngx_cred_api_t  ngx_cred_apinizer = {
     .method = NGX_HTTP_DELETE,
     .headers = { ngx_string("authorization") },
     .rules = { .membership = 1 },
-    .unclear = ngx_string("{\"error\":\"bad_request\",\"error_description\":"
-                          "\"Cred-Dry-Run must be true or false\"}"),
+    .bad_dry_run = ngx_string(
+        "{\"error\":\"bad_request\",\"error_description\":"
+        "\"Cred-Dry-Run must be true or false\"}"),
+    .bad_revision = ngx_string(
+        "{\"error\":\"bad_request\",\"error_description\":"
+        "\"Cred-Revision must be a number of 1 to 20 digits\"}"),
     .route = ngx_cred_apinizer_route,
     .identify = ngx_cred_apinizer_identify,
     .answer = ngx_cred_apinizer_answer
@@ -189,6 +193,14 @@ ngx_cred_apinizer_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
         return ngx_cred_apinizer_error(view, answer, "bad_request",
                                        "Credential (username: %V) was not "
                                        "found!",
+                                       &view->route.id);
+
+    case NGX_CRED_NEWER:
+        answer->status = NGX_HTTP_CONFLICT;
+        return ngx_cred_apinizer_error(view, answer, "conflict",
+                                       "Credential (username: %V) is newer "
+                                       "than the revision that was to be "
+                                       "deleted!",
                                        &view->route.id);
 
     default: /* NGX_CRED_UNAVAILABLE */

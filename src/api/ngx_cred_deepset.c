@@ -30,9 +30,14 @@ ngx_cred_api_t  ngx_cred_deepset = {
     .method = NGX_HTTP_DELETE,
     .headers = { ngx_string("authorization") },
     .rules = { .uses = 1 },
-    .unclear = ngx_string("{\"detail\":[{\"type\":\"literal_error\","
-                          "\"loc\":[\"header\",\"cred-dry-run\"],"
-                          "\"msg\":\"Input should be 'true' or 'false'\"}]}"),
+    .bad_dry_run = ngx_string(
+        "{\"detail\":[{\"type\":\"literal_error\","
+        "\"loc\":[\"header\",\"cred-dry-run\"],"
+        "\"msg\":\"Input should be 'true' or 'false'\"}]}"),
+    .bad_revision = ngx_string(
+        "{\"detail\":[{\"type\":\"string_pattern_mismatch\","
+        "\"loc\":[\"header\",\"cred-revision\"],"
+        "\"msg\":\"String should match pattern '^[0-9]{1,20}$'\"}]}"),
     .route = ngx_cred_deepset_route,
     .identify = ngx_cred_deepset_identify,
     .answer = ngx_cred_deepset_answer
@@ -175,6 +180,14 @@ ngx_cred_deepset_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
                     "credentials because they are currently in use. Delete "
                     "all workspaces which use these credentials and try "
                     "again.\"}");
+        return NGX_OK;
+
+    case NGX_CRED_NEWER:
+        answer->status = NGX_HTTP_CONFLICT;
+        ngx_str_set(&answer->body,
+                    "{\"detail\":\"We couldn't delete the specified S3 "
+                    "credentials because they are newer than the revision "
+                    "that was to be deleted.\"}");
         return NGX_OK;
 
     default: /* NGX_CRED_UNAVAILABLE */

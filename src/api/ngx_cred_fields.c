@@ -223,6 +223,26 @@ ngx_cred_fields_traceparent(ngx_str_t *value)
 }
 
 
+ngx_int_t
+ngx_cred_fields_revision(ngx_str_t *value)
+{
+    size_t  i;
+
+    if (value->len == 0 || value->len > NGX_CRED_FIELDS_REVISION_LEN) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 /* 1, or 0 if all digits are zero, or 2 if some are none */
 
 static ngx_uint_t

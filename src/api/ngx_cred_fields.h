@@ -20,7 +20,9 @@
 
 
 /* more seconds than any timeout has, for a number that is larger */
-#define NGX_CRED_FIELDS_WAIT_MAX  100000
+#define NGX_CRED_FIELDS_WAIT_MAX      100000
+
+#define NGX_CRED_FIELDS_REVISION_LEN  20   /* digits */
 
 
 /*
@@ -32,6 +34,9 @@ ngx_int_t ngx_cred_fields_wait(ngx_str_t *value, ngx_uint_t *seconds);
 
 /* NGX_OK for a "traceparent" of version 00 (W3C), else NGX_DECLINED */
 ngx_int_t ngx_cred_fields_traceparent(ngx_str_t *value);
+
+/* NGX_OK for a revision in digits, leading zeros included, else NGX_DECLINED */
+ngx_int_t ngx_cred_fields_revision(ngx_str_t *value);
 
 
 #endif /* _NGX_CRED_FIELDS_H_INCLUDED_ */

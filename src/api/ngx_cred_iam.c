@@ -32,9 +32,14 @@ ngx_cred_api_t  ngx_cred_iam = {
     .headers = { ngx_string("x-auth-token") },
     .rules = { .role = ngx_string("secu_admin") },
     .request_id = 1,
-    .unclear = ngx_string("{\"error\":{\"message\":"
-                          "\"Request header 'Cred-Dry-Run' is invalid.\","
-                          "\"code\":400,\"title\":\"Bad Request\"}}"),
+    .bad_dry_run = ngx_string(
+        "{\"error\":{\"message\":"
+        "\"Request header 'Cred-Dry-Run' is invalid.\","
+        "\"code\":400,\"title\":\"Bad Request\"}}"),
+    .bad_revision = ngx_string(
+        "{\"error\":{\"message\":"
+        "\"Request header 'Cred-Revision' is invalid.\","
+        "\"code\":400,\"title\":\"Bad Request\"}}"),
     .route = ngx_cred_iam_route,
     .identify = ngx_cred_iam_identify,
     .answer = ngx_cred_iam_answer
@@ -155,6 +160,14 @@ ngx_cred_iam_answer(ngx_cred_view_t *view, ngx_cred_outcome_t *outcome,
     case NGX_CRED_NOT_FOUND:
         answer->status = NGX_HTTP_NOT_FOUND;
         return ngx_cred_iam_not_found(view, answer);
+
+    case NGX_CRED_NEWER:
+        answer->status = NGX_HTTP_CONFLICT;
+        ngx_str_set(&answer->body,
+                    "{\"error\":{\"message\":\"Credential is newer than the "
+                    "revision that was to be deleted.\","
+                    "\"code\":409,\"title\":\"Conflict\"}}");
+        return NGX_OK;
 
     default: /* NGX_CRED_UNAVAILABLE */
         answer->status = NGX_HTTP_INTERNAL_SERVER_ERROR;

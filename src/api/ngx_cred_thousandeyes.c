@@ -40,7 +40,10 @@ ngx_cred_api_t  ngx_cred_thousandeyes = {
     .headers = { ngx_string("authorization") },
     .rules = { .rate = NGX_CRED_THOUSANDEYES_RATE, .membership = 1 },
     .body = 1,
-    .unclear = ngx_string("{\"errorMessage\":\"Invalid Cred-Dry-Run header\"}"),
+    .bad_dry_run = ngx_string(
+        "{\"errorMessage\":\"Invalid Cred-Dry-Run header\"}"),
+    .bad_revision = ngx_string(
+        "{\"errorMessage\":\"Invalid Cred-Revision header\"}"),
     .route = ngx_cred_thousandeyes_route,
     .identify = ngx_cred_thousandeyes_identify,
     .answer = ngx_cred_thousandeyes_answer
@@ -435,6 +438,13 @@ ngx_cred_thousandeyes_answer(ngx_cred_view_t *view,
         answer->status = NGX_HTTP_NOT_FOUND;
         ngx_str_set(&answer->body,
                     "{\"errorMessage\":\"Credential not found\"}");
+        return NGX_OK;
+
+    case NGX_CRED_NEWER:
+        answer->status = NGX_HTTP_CONFLICT;
+        ngx_str_set(&answer->body,
+                    "{\"errorMessage\":\"Credential is newer than the revision "
+                    "that was to be deleted\"}");
         return NGX_OK;
 
     default: /* NGX_CRED_UNAVAILABLE */

@@ -30,6 +30,9 @@
 #define NGX_CRED_TOKEN_SHOWN         8   /* digits of a hash, in logs */
 #define NGX_CRED_LEASE_MAX           3600000  /* of a gateway, milliseconds */
 
+#define NGX_CRED_CONNECTOR_SCHEME    "connector:"
+#define NGX_CRED_CONNECTOR_LEN       (sizeof(NGX_CRED_CONNECTOR_SCHEME) - 1)
+
 #define NGX_CRED_REGISTRY_UNNUMBERED  ((ngx_uint_t) -1)
 
 
@@ -45,6 +48,8 @@ typedef enum {
     NGX_CRED_FORBIDDEN,
     NGX_CRED_NOT_FOUND,         /* no such credential, nothing pending */
     NGX_CRED_IN_USE,
+    NGX_CRED_NEWER,             /* "superseded": the credential has a higher
+                                   revision than the one that was meant */
     NGX_CRED_UNAVAILABLE,       /* no word from the registry */
     NGX_CRED_NRESULTS
 } ngx_cred_result_e;
@@ -113,6 +118,9 @@ typedef struct {
     ngx_str_t                   id;
     ngx_str_t                   client;     /* address, for the audit */
     ngx_str_t                   traceparent;   /* or empty */
+    ngx_str_t                   revision;   /* digits: what has a higher one is
+                                               not deleted; zero or empty:
+                                               whichever it has */
     ngx_cred_check_e            check;
     ngx_msec_t                  cascade_timeout;
     unsigned                    hurried:1;  /* by that, not the registry's */
@@ -205,6 +213,9 @@ struct ngx_cred_registry_s {
                                                concerned no environment */
     ngx_cred_fence_t           *fence;      /* NULL: there is no wait */
 
+    ngx_array_t                *connectors; /* ngx_cred_connector_t *, of all
+                                               registries */
+
     ngx_uint_t                  number;     /* its place in the status, or
                                                NGX_CRED_REGISTRY_UNNUMBERED */
 
@@ -225,6 +236,20 @@ struct ngx_cred_registry_s {
  */
 ngx_int_t ngx_cred_registry_init(ngx_cred_registry_t *registry,
     ngx_pool_t *pool);
+
+/*
+ * Makes the connectors (ngx_cred_connector_t *) known, which live as long as
+ * the registry: a claim lasts as long as the slowest of them.  NGX_OK or
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_cred_registry_connect(ngx_cred_registry_t *registry,
+    ngx_array_t *connectors, ngx_pool_t *pool);
+
+/* whether the URL of an environment names a connector */
+#define ngx_cred_is_connector(url)                                            \
+    ((url)->len >= NGX_CRED_CONNECTOR_LEN                                     \
+     && ngx_strncmp((url)->data, NGX_CRED_CONNECTOR_SCHEME,                   \
+                    NGX_CRED_CONNECTOR_LEN) == 0)
 
 /*
  * The SHA-256 of "s", NGX_CRED_HASH_LEN bytes, or NGX_CRED_HASH_HEX_LEN digits

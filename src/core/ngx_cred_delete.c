@@ -127,7 +127,8 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
 
     p = ngx_pnalloc(del->pool, params->subject.len + params->scope.len
                                + params->id.len + params->client.len
-                               + params->traceparent.len);
+                               + params->traceparent.len
+                               + params->revision.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -175,7 +176,8 @@ ngx_cred_delete_init(ngx_cred_delete_t *del, ngx_cred_params_t *params)
     p = ngx_cred_delete_keep(p, arg, &params->id);
     ngx_cred_delete_cut(arg++);
     p = ngx_cred_delete_keep(p, arg++, &params->client);
-    (void) ngx_cred_delete_keep(p, arg++, &params->traceparent);
+    p = ngx_cred_delete_keep(p, arg++, &params->traceparent);
+    (void) ngx_cred_delete_keep(p, arg++, &params->revision);
 
     check = params->check;
 

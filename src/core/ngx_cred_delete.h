@@ -23,7 +23,7 @@
 #include <ngx_cred_undeployment.h>
 
 
-#define NGX_CRED_DELETE_ARGS   8
+#define NGX_CRED_DELETE_ARGS   9
 
 
 struct ngx_cred_delete_s {

@@ -8,11 +8,12 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_cred_connector.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_delete.h>
 
 
-#define NGX_CRED_DELETE_CASCADE       3     /* elements of each environment */
+#define NGX_CRED_DELETE_CASCADE       4     /* elements of each environment */
 #define NGX_CRED_DELETE_ENVIRONMENTS  1024
 
 
@@ -34,8 +35,11 @@ static ngx_int_t ngx_cred_delete_rate(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t *reply, time_t now);
 static ngx_int_t ngx_cred_delete_environments(ngx_cred_delete_t *del,
     ngx_cred_redis_reply_t **own);
+static ngx_int_t ngx_cred_delete_environment(ngx_cred_delete_t *del,
+    ngx_cred_undeployment_t *u, ngx_cred_redis_reply_t **elts);
 static void ngx_cred_delete_state(ngx_cred_delete_t *del,
     ngx_cred_undeployment_t *u, ngx_str_t *word);
+static void ngx_cred_delete_would(ngx_cred_undeployment_t *u);
 static ngx_int_t ngx_cred_delete_operation(ngx_cred_delete_t *del,
     ngx_str_t *member);
 static ngx_int_t ngx_cred_delete_copy(ngx_cred_delete_t *del, ngx_str_t *dst,
@@ -239,27 +243,53 @@ ngx_cred_delete_environments(ngx_cred_delete_t *del,
 
     for (i = 0; i < n; i++, u++, elts += NGX_CRED_DELETE_CASCADE) {
 
-        if (elts[0]->type != NGX_CRED_REDIS_STRING
-            || elts[1]->type != NGX_CRED_REDIS_STRING
-            || elts[2]->type != NGX_CRED_REDIS_STRING
-            || ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
-            || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK)
-        {
+        if (ngx_cred_delete_environment(del, u, elts) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        u->registry = del->registry;
-        u->accepted = del->start;
-        u->pool = del->pool;
         u->member = member;
-        u->handler = ngx_cred_cascade_undeployed;
-        u->release = ngx_cred_cascade_release;
-        u->data = del;
-
-        ngx_cred_delete_state(del, u, &elts[2]->str);
+        u->now = whole->elts[0]->integer;
     }
 
     del->nundeployments = n;
+
+    return NGX_OK;
+}
+
+
+/* name, URL, state and what is known of it */
+
+static ngx_int_t
+ngx_cred_delete_environment(ngx_cred_delete_t *del, ngx_cred_undeployment_t *u,
+    ngx_cred_redis_reply_t **elts)
+{
+    ngx_str_t  known;
+
+    if (elts[0]->type != NGX_CRED_REDIS_STRING
+        || elts[1]->type != NGX_CRED_REDIS_STRING
+        || elts[2]->type != NGX_CRED_REDIS_STRING
+        || elts[3]->type != NGX_CRED_REDIS_STRING
+        || ngx_cred_delete_copy(del, &u->environment, elts[0]) != NGX_OK
+        || ngx_cred_delete_copy(del, &u->url, elts[1]) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (elts[3]->str.len
+        && (ngx_cred_delete_copy(del, &known, elts[3]) != NGX_OK
+            || ngx_cred_known(&known, &u->known) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    u->registry = del->registry;
+    u->accepted = del->start;
+    u->pool = del->pool;
+    u->handler = ngx_cred_cascade_undeployed;
+    u->release = ngx_cred_cascade_release;
+    u->data = del;
+
+    ngx_cred_delete_state(del, u, &elts[2]->str);
 
     return NGX_OK;
 }
@@ -285,7 +315,34 @@ ngx_cred_delete_state(ngx_cred_delete_t *del, ngx_cred_undeployment_t *u,
         u->undeployed = waiting;
 
     } else if (del->outcome.result == NGX_CRED_DELETED) {
-        u->state = NGX_CRED_UNDEPLOYED;
+        ngx_cred_delete_would(u);
+    }
+}
+
+
+/* what can be told of an attempt without making it */
+
+static void
+ngx_cred_delete_would(ngx_cred_undeployment_t *u)
+{
+    char                  *err;
+    ngx_cred_connector_t  *connector;
+
+    u->state = NGX_CRED_UNDEPLOYED;
+
+    if (!ngx_cred_is_connector(&u->url)) {
+        return;
+    }
+
+    connector = ngx_cred_connector_find(u->registry, &u->url, &err);
+
+    if (connector == NULL) {
+        u->state = NGX_CRED_PENDING;
+        u->reason = NGX_CRED_UNREACHABLE;
+
+    } else if (ngx_cred_connector_lacks(connector, &u->known.target)) {
+        u->state = NGX_CRED_PENDING;
+        u->reason = NGX_CRED_REFUSED;
     }
 }
 

@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_cred_connector.h>
 #include <ngx_cred_core.h>
 #include <ngx_cred_fence.h>
 #include <ngx_cred_status.h>
@@ -21,6 +22,8 @@
 #define NGX_CRED_LEASE_MARGIN  1000
 
 
+static ngx_int_t ngx_cred_registry_lease(ngx_cred_registry_t *registry,
+    ngx_pool_t *pool);
 static ngx_int_t ngx_cred_registry_identity(ngx_cred_registry_t *registry,
     ngx_cred_redis_conf_t *conf, const char *kind, ngx_pool_t *pool);
 static ngx_int_t ngx_cred_registry_key(ngx_pool_t *pool, ngx_str_t *s,
@@ -99,6 +102,7 @@ static ngx_str_t  ngx_cred_result_names[] = {
     ngx_string("forbidden"),
     ngx_string("not_found"),
     ngx_string("in_use"),
+    ngx_string("superseded"),
     ngx_string("unavailable")
 };
 
@@ -115,8 +119,6 @@ static ngx_str_t  ngx_cred_state_names[] = {
 ngx_int_t
 ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 {
-    ngx_msec_t  lease;
-
     registry->environments.prefix = registry->prefix;
     registry->environments.greet = ngx_cred_environment_greet;
     registry->environments.abandon = ngx_cred_environment_abandon;
@@ -145,13 +147,10 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
 
     registry->redis.key = registry->audit;
 
-    lease = registry->redis.connect_timeout + registry->redis.command_timeout
-            + NGX_CRED_LEASE_MARGIN;
-
     registry->acknowledge[0] = registry->audit;
     registry->acknowledge[1] = registry->prefix;
 
-    if (ngx_cred_registry_number(pool, &registry->lease, lease) != NGX_OK
+    if (ngx_cred_registry_lease(registry, pool) != NGX_OK
         || ngx_cred_registry_number(pool, &registry->keep,
                                     registry->unregistered_delay)
            != NGX_OK
@@ -178,6 +177,40 @@ ngx_cred_registry_init(ngx_cred_registry_t *registry, ngx_pool_t *pool)
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cred_registry_connect(ngx_cred_registry_t *registry,
+    ngx_array_t *connectors, ngx_pool_t *pool)
+{
+    registry->connectors = connectors;
+
+    return ngx_cred_registry_lease(registry, pool);
+}
+
+
+/* as long as an attempt may take, of whichever kind */
+
+static ngx_int_t
+ngx_cred_registry_lease(ngx_cred_registry_t *registry, ngx_pool_t *pool)
+{
+    ngx_uint_t              i;
+    ngx_msec_t              longest;
+    ngx_cred_connector_t  **connectors;
+
+    longest = registry->redis.connect_timeout + registry->redis.command_timeout;
+
+    if (registry->connectors) {
+        connectors = registry->connectors->elts;
+
+        for (i = 0; i < registry->connectors->nelts; i++) {
+            longest = ngx_max(longest, connectors[i]->timeout);
+        }
+    }
+
+    return ngx_cred_registry_number(pool, &registry->lease,
+                                    longest + NGX_CRED_LEASE_MARGIN);
 }
 
 

@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_cred_connector.h>
 #include <ngx_cred_retry.h>
 #include <ngx_cred_status.h>
 
@@ -26,6 +27,7 @@ static ngx_int_t ngx_cred_retry_ask(ngx_cred_retry_t *retry);
 static void ngx_cred_retry_reply(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static ngx_uint_t ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply);
+static ngx_uint_t ngx_cred_retry_is_member(ngx_cred_redis_reply_t **elts);
 static void ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
     ngx_cred_redis_reply_t **elts);
 static ngx_cred_retry_environment_t *ngx_cred_retry_environment(
@@ -36,6 +38,10 @@ static void ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_uint_t dropped);
 static void ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url);
+static ngx_uint_t ngx_cred_retry_probe_redis(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url, char **err);
+static ngx_uint_t ngx_cred_retry_probe_connector(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url, char **err);
 static void ngx_cred_retry_forget(ngx_cred_retry_t *retry);
 
 
@@ -332,15 +338,27 @@ ngx_cred_retry_is_valid(ngx_cred_redis_reply_t *reply)
             return 0;
         }
 
-        for (n = 0; n < members->nelts; n++) {
+        for (n = 0; n < members->nelts; n += NGX_CRED_CLAIM_MEMBER) {
 
-            if (members->elts[n]->type != NGX_CRED_REDIS_STRING) {
+            if (!ngx_cred_retry_is_member(&members->elts[n])) {
                 return 0;
             }
         }
     }
 
     return 1;
+}
+
+
+static ngx_uint_t
+ngx_cred_retry_is_member(ngx_cred_redis_reply_t **elts)
+{
+    ngx_cred_known_t  known;
+
+    return elts[0]->type == NGX_CRED_REDIS_STRING
+           && elts[1]->type == NGX_CRED_REDIS_STRING
+           && elts[2]->type == NGX_CRED_REDIS_STRING
+           && ngx_cred_known(&elts[2]->str, &known) == NGX_OK;
 }
 
 
@@ -364,15 +382,19 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
 
     environment->seen = 1;
 
+    if (url->type == NGX_CRED_REDIS_STRING && !environment->watched
+        && retry->nwatched < ngx_cycle->connection_n / NGX_CRED_RETRY_SHARE)
+    {
+        environment->watched = 1;
+        retry->nwatched++;
+    }
+
+    /* what this worker sees now is to count already */
+
+    ngx_cred_status_watch(retry->registry, name, environment->watched);
+
     if (url->type == NGX_CRED_REDIS_STRING) {
         environment->warned = 0;
-
-        if (!environment->watched
-            && retry->nwatched < ngx_cycle->connection_n / NGX_CRED_RETRY_SHARE)
-        {
-            environment->watched = 1;
-            retry->nwatched++;
-        }
 
         if (environment->watched || environment->down || n) {
             ngx_cred_retry_probe(retry, environment, &url->str);
@@ -381,8 +403,6 @@ ngx_cred_retry_claimed(ngx_cred_retry_t *retry, ngx_str_t *now,
     } else {
         ngx_cred_retry_unregistered(retry, environment, n);
     }
-
-    ngx_cred_status_watch(retry->registry, name, environment->watched);
 
     if (environment->treat == NGX_CRED_RETRY_DRAIN
         && n < NGX_CRED_RETRY_CLAIM)
@@ -486,32 +506,25 @@ ngx_cred_retry_unregistered(ngx_cred_retry_t *retry,
 
 /*
  * Nothing is claimed of an environment that is down, however much is pending
- * there; its connection makes its own attempts, and is asked for here so that
- * it is kept.
+ * there, nor of one whose URL is bad or names a connector that only another
+ * nginx has.
  */
 
 static void
 ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     ngx_cred_retry_environment_t *environment, ngx_str_t *url)
 {
-    char              *err;
-    ngx_str_t          error;
-    ngx_uint_t         down;
-    ngx_cred_redis_t  *redis;
+    char        *err;
+    ngx_str_t    error;
+    ngx_uint_t   down;
 
-    redis = ngx_cred_environment_redis(retry->registry, &environment->sn.str,
-                                       url, &err);
+    err = NULL;
 
-    if (redis && environment->watched) {
-        ngx_cred_environment_refresh(redis, NGX_CRED_RETRY_COMPARE);
-        ngx_cred_redis_keep(redis);
-    }
+    down = ngx_cred_is_connector(url)
+           ? ngx_cred_retry_probe_connector(retry, environment, url, &err)
+           : ngx_cred_retry_probe_redis(retry, environment, url, &err);
 
-    /* nor of one whose URL is bad */
-
-    down = (redis == NULL || ngx_cred_redis_down(redis));
-
-    if (redis == NULL && !environment->down) {
+    if (err && !environment->down) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "environment: %V: %s",
                       ngx_cred_retry_name(environment), err);
 
@@ -528,6 +541,59 @@ ngx_cred_retry_probe(ngx_cred_retry_t *retry,
     }
 
     environment->down = down;
+}
+
+
+/* its connection makes its own attempts, and is asked for so that it is kept */
+
+static ngx_uint_t
+ngx_cred_retry_probe_redis(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url, char **err)
+{
+    ngx_cred_redis_t  *redis;
+
+    redis = ngx_cred_environment_redis(retry->registry, &environment->sn.str,
+                                       url, err);
+    if (redis == NULL) {
+        return 1;
+    }
+
+    *err = NULL;
+
+    if (environment->watched) {
+        ngx_cred_environment_refresh(redis, NGX_CRED_RETRY_COMPARE);
+        ngx_cred_redis_keep(redis);
+    }
+
+    return ngx_cred_redis_down(redis);
+}
+
+
+static ngx_uint_t
+ngx_cred_retry_probe_connector(ngx_cred_retry_t *retry,
+    ngx_cred_retry_environment_t *environment, ngx_str_t *url, char **err)
+{
+    ngx_cred_web_t        *web;
+    ngx_cred_connector_t  *connector;
+
+    connector = ngx_cred_connector_find(retry->registry, url, err);
+    if (connector == NULL) {
+        return 1;
+    }
+
+    *err = NULL;
+
+    web = ngx_cred_web_get(&connector->web, &environment->sn.str,
+                           retry->registry);
+    if (web == NULL) {
+        return 1;
+    }
+
+    if (environment->watched) {
+        ngx_cred_web_keep(web);
+    }
+
+    return ngx_cred_web_down(web);
 }
 
 

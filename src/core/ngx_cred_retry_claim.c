@@ -26,6 +26,8 @@ typedef struct {
 } ngx_cred_retry_claim_t;
 
 
+static ngx_int_t ngx_cred_retry_known(ngx_pool_t *pool, ngx_str_t *now,
+    ngx_cred_redis_reply_t *members, ngx_cred_undeployment_t *u);
 static ngx_msec_t ngx_cred_retry_accepted(ngx_str_t *now, ngx_str_t *since);
 static void ngx_cred_retry_waits(ngx_cred_undeployment_t *u);
 static void ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u);
@@ -59,7 +61,9 @@ ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
     claim = ngx_pcalloc(pool, sizeof(ngx_cred_retry_claim_t));
     u = ngx_pcalloc(pool, n * sizeof(ngx_cred_undeployment_t));
 
-    if (claim == NULL || u == NULL) {
+    if (claim == NULL || u == NULL
+        || ngx_cred_retry_known(pool, now, elts[2], u) != NGX_OK)
+    {
         ngx_destroy_pool(pool);
         return;
     }
@@ -95,6 +99,39 @@ ngx_cred_retry_attempt(ngx_cred_retry_t *retry,
 
         ngx_cred_undeploy(&u[i]);
     }
+}
+
+
+/* for connectors: an attempt must not be made without it */
+
+static ngx_int_t
+ngx_cred_retry_known(ngx_pool_t *pool, ngx_str_t *now,
+    ngx_cred_redis_reply_t *members, ngx_cred_undeployment_t *u)
+{
+    off_t       ms;
+    ngx_str_t   known, *s;
+    ngx_uint_t  i;
+
+    ms = ngx_atoof(now->data, now->len);
+
+    for (i = 0; i < members->nelts; i += NGX_CRED_CLAIM_MEMBER, u++) {
+        s = &members->elts[i + 2]->str;
+
+        if (s->len == 0) {
+            continue;
+        }
+
+        known.len = s->len;
+        known.data = ngx_pstrdup(pool, s);
+
+        if (known.data == NULL || ngx_cred_known(&known, &u->known) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        u->now = ngx_max(ms, 0);
+    }
+
+    return NGX_OK;
 }
 
 

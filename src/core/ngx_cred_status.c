@@ -169,18 +169,48 @@ ngx_cred_status_environment_changed(ngx_cred_redis_t *redis, ngx_str_t *error,
 {
     ngx_cred_status_environment_t  *environment;
 
+    if (error == NULL || !ngx_cred_environment_excused(redis)) {
+        ngx_cred_status_connector_changed(ngx_cred_redis_name(redis), error,
+                                          retry, data);
+        return;
+    }
+
     environment = ngx_cred_status_environment(data, ngx_cred_redis_name(redis));
 
-    if (environment == NULL) {
-        return;
-    }
-
-    if (error && ngx_cred_environment_excused(redis)) {
+    if (environment) {
         ngx_cred_status_error(&environment->redis, error);
-        return;
     }
+}
 
-    ngx_cred_status_changed(&environment->redis, error, retry);
+
+void
+ngx_cred_status_connector_changed(ngx_str_t *name, ngx_str_t *error,
+    ngx_msec_t retry, void *data)
+{
+    ngx_cred_status_environment_t  *environment;
+
+    environment = ngx_cred_status_environment(data, name);
+
+    if (environment) {
+        ngx_cred_status_changed(&environment->redis, error, retry);
+    }
+}
+
+
+void
+ngx_cred_status_connector_answered(ngx_cred_registry_t *registry,
+    ngx_str_t *name)
+{
+    ngx_cred_status_environment_t  *environment;
+
+    environment = ngx_cred_status_environment(registry, name);
+
+    /* where attempts to connect are made, they tell */
+
+    if (environment && ngx_cred_status_load(&environment->redis.retry_at) == 0)
+    {
+        ngx_cred_status_state(&environment->redis, NGX_CRED_STATUS_UP);
+    }
 }
 
 
@@ -188,13 +218,7 @@ void
 ngx_cred_status_environment_failed(ngx_cred_registry_t *registry,
     ngx_str_t *name, ngx_str_t *error)
 {
-    ngx_cred_status_environment_t  *environment;
-
-    environment = ngx_cred_status_environment(registry, name);
-
-    if (environment) {
-        ngx_cred_status_changed(&environment->redis, error, 0);
-    }
+    ngx_cred_status_connector_changed(name, error, 0, registry);
 }
 
 

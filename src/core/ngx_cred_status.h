@@ -150,6 +150,17 @@ void ngx_cred_status_registry_changed(ngx_cred_redis_t *redis,
 void ngx_cred_status_environment_changed(ngx_cred_redis_t *redis,
     ngx_str_t *error, ngx_msec_t retry, void *data);
 
+/* for ngx_cred_web_conf_t; "data" is a registry, "name" its environment */
+void ngx_cred_status_connector_changed(ngx_str_t *name, ngx_str_t *error,
+    ngx_msec_t retry, void *data);
+
+/*
+ * It has done what it was asked for.  Whoever has the say may have lost its
+ * last request there, and have none to make since.
+ */
+void ngx_cred_status_connector_answered(ngx_cred_registry_t *registry,
+    ngx_str_t *name);
+
 /* what is pending was asked for, and will be attempted */
 void ngx_cred_status_claimed(ngx_cred_registry_t *registry);
 

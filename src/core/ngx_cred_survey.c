@@ -252,6 +252,13 @@ ngx_cred_survey_environment(ngx_cred_survey_t *survey,
 
     url = ngx_cred_record_get(record, "url");
 
+    if (url && ngx_cred_is_connector(url)) {
+        environment->connector.data = url->data + NGX_CRED_CONNECTOR_LEN;
+        environment->connector.len = url->len - NGX_CRED_CONNECTOR_LEN;
+
+        return NGX_OK;
+    }
+
     if (!environment->registered || url == NULL
         || survey->nasked >= NGX_CRED_SURVEY_ASKED
         || survey->nasked >= ngx_cycle->connection_n / NGX_CRED_SURVEY_SHARE)

@@ -47,6 +47,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                    name;
+    ngx_str_t                    connector;   /* that its URL names; or empty */
     ngx_int_t                    pending;     /* how many entries; -1: not
                                                  known */
     off_t                        since;       /* ms since the epoch, of the

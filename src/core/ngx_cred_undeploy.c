@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_core.h>
+#include <ngx_cred_connector.h>
 #include <ngx_cred_status.h>
 #include <ngx_cred_undeployment.h>
 
@@ -20,6 +21,7 @@
 #define NGX_CRED_UNDEPLOY_REFRESH    (3 * 24 * 60 * 60 * 1000)
 
 
+static void ngx_cred_undeploy_redis(ngx_cred_undeployment_t *u);
 static void ngx_cred_undeploy_prepare(ngx_cred_redis_t *redis,
     ngx_cred_redis_command_t *command);
 static void ngx_cred_undeploy_reply(ngx_cred_redis_command_t *command,
@@ -31,8 +33,6 @@ static ngx_int_t ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
 static ngx_int_t ngx_cred_undeploy_progress(ngx_cred_undeployment_t *u,
     ngx_cred_redis_command_t *command);
 static ngx_uint_t ngx_cred_undeploy_is_id(u_char *p, u_char *last);
-static void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
-    ngx_cred_reason_e reason, ngx_str_t *error);
 static void ngx_cred_undeploy_done(ngx_cred_undeployment_t *u);
 static void ngx_cred_undeploy_over(ngx_cred_undeployment_t *u);
 static void ngx_cred_acknowledge(ngx_cred_undeployment_t *u);
@@ -44,12 +44,25 @@ static void ngx_cred_acknowledge_stale(ngx_cred_undeployment_t *u);
 void
 ngx_cred_undeploy(ngx_cred_undeployment_t *u)
 {
+    u->start = ngx_current_msec;
+    u->due = NGX_CRED_DUE_BACKOFF;
+
+    if (ngx_cred_is_connector(&u->url)) {
+        ngx_cred_connector_undeploy(u);
+        return;
+    }
+
+    ngx_cred_undeploy_redis(u);
+}
+
+
+static void
+ngx_cred_undeploy_redis(ngx_cred_undeployment_t *u)
+{
     char              *err;
     u_char            *p;
     ngx_str_t          error, *prefix;
     ngx_cred_redis_t  *redis;
-
-    u->start = ngx_current_msec;
 
     redis = ngx_cred_environment_redis(u->registry, &u->environment, &u->url,
                                        &err);
@@ -182,7 +195,7 @@ ngx_cred_undeploy_done_there(ngx_cred_undeployment_t *u,
     u->gateways = whole[1]->integer;
 
     if (u->gateways == 0) {
-        ngx_cred_undeploy_done(u);
+        ngx_cred_undeploy_settled(u, state);
         return NGX_OK;
     }
 
@@ -339,13 +352,21 @@ void
 ngx_cred_undeployment_unregistered(ngx_cred_undeployment_t *u)
 {
     u->start = ngx_current_msec;
-    u->state = NGX_CRED_UNREGISTERED;
+
+    ngx_cred_undeploy_settled(u, NGX_CRED_UNREGISTERED);
+}
+
+
+void
+ngx_cred_undeploy_settled(ngx_cred_undeployment_t *u, ngx_cred_state_e state)
+{
+    u->state = state;
 
     ngx_cred_undeploy_done(u);
 }
 
 
-static void
+void
 ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u, ngx_cred_reason_e reason,
     ngx_str_t *error)
 {
@@ -428,6 +449,7 @@ ngx_cred_acknowledge_send(ngx_cred_undeployment_t *u,
 
     *arg++ = u->progress;
     *arg++ = *gateways;
+    ngx_cred_known_how(u, arg++);
 
     command->script = &ngx_cred_acknowledge_script;
     command->shared = u->registry->acknowledge;

@@ -56,13 +56,13 @@
 #define NGX_CRED_CLAIM_WHOLE         1
 #define NGX_CRED_CLAIM_OWN           3
 
-/* ... of each of which member, and when its credential was deleted */
+/* ... of each of which member, when the delete was, what is known of it */
 
-#define NGX_CRED_CLAIM_MEMBER        2
+#define NGX_CRED_CLAIM_MEMBER        3
 
-/* environment, member, state, error, duration, progress, gateways */
+/* environment, member, state, error, duration, progress, gateways, how */
 
-#define NGX_CRED_ACKNOWLEDGE_ARGS    7
+#define NGX_CRED_ACKNOWLEDGE_ARGS    8
 
 /* id, how */
 
@@ -75,6 +75,29 @@
 /* known id, key of the connection, number to count from */
 
 #define NGX_CRED_STREAM_ARGS         3
+
+/* of what is pending: due again by "cred_retry_delay" */
+
+#define NGX_CRED_DUE_BACKOFF         ((ngx_msec_t) -1)
+
+#define NGX_CRED_HOW_LEN                                                      \
+    (sizeof(" due= unclear heard unattempted") - 1 + NGX_INT64_LEN)
+
+
+/* what the registry knows for an attempt at a connector, nothing for a Redis */
+
+typedef struct {
+    int64_t                             unclear;     /* when an attempt before
+                                                        may have acted without a
+                                                        word of it: ms since the
+                                                        epoch; 0: none has */
+    int64_t                             heard;       /* and when one has, by its
+                                                        own word */
+    ngx_str_t                           trace;       /* "traceparent" of the
+                                                        operation; or empty */
+    ngx_str_t                           target;      /* what it is called there;
+                                                        or empty */
+} ngx_cred_known_t;
 
 
 typedef struct ngx_cred_undeployment_s  ngx_cred_undeployment_t;
@@ -94,6 +117,10 @@ struct ngx_cred_undeployment_s {
     ngx_str_t                           url;
     ngx_str_t                           member;      /* of P:pending:... */
 
+    ngx_cred_known_t                    known;       /* for a connector */
+    int64_t                             now;         /* by its clock, when it
+                                                        said so */
+
     ngx_cred_state_e                    state;
     ngx_cred_reason_e                   reason;
     ngx_str_t                           error;
@@ -108,11 +135,24 @@ struct ngx_cred_undeployment_s {
     ngx_uint_t                          gateways;
     ngx_cred_effect_t                  *effect;      /* once it is waited for */
 
+    ngx_msec_t                          due;         /* of what is pending: in
+                                                        how long again, seven
+                                                        days at most; or
+                                                        NGX_CRED_DUE_BACKOFF */
+
     u_char                              number[NGX_INT64_LEN];
+    u_char                              how[NGX_CRED_HOW_LEN];
 
     unsigned                            claimed:1;   /* is to be attempted */
     unsigned                            undeployed:1;  /* an attempt was made,
                                                         and did it */
+
+    /* of what is pending; for its receipt */
+
+    unsigned                            unclear_now:1; /* this attempt may have
+                                                        acted */
+    unsigned                            heard_now:1; /* and said so */
+    unsigned                            unattempted:1; /* this was none */
 
     /* it is done there, and waits for gateways from now on; or NULL */
     ngx_cred_undeployment_handler_pt    wait;
@@ -140,11 +180,36 @@ extern ngx_cred_redis_script_t  ngx_cred_effective_script;
 
 
 /*
+ * Takes apart what the registry says, of which "trace" and "target" are parts
+ * then.  NGX_OK, or NGX_ERROR if it is malformed.
+ */
+ngx_int_t ngx_cred_known(ngx_str_t *text, ngx_cred_known_t *known);
+
+/*
+ * What acknowledge.lua is told of an undeployment that is pending, which lives
+ * as long as that: nothing if there is nothing to tell.
+ */
+void ngx_cred_known_how(ngx_cred_undeployment_t *u, ngx_str_t *how);
+
+/*
  * Attempts the undeployment, whose registry, pool, environment, url, member,
- * handler, release and data are set, then has the registry write its receipt.
+ * handler, release, data and what a connector needs are set, then has the
+ * registry write its receipt.
  * An attempt takes no longer than the connect and the command timeout together.
  */
 void ngx_cred_undeploy(ngx_cred_undeployment_t *u);
+
+/* the same, by a connector: u->url names it */
+void ngx_cred_connector_undeploy(ngx_cred_undeployment_t *u);
+
+/*
+ * The attempt is over, by whatever way it was made: it did it, or "error"
+ * (copied, cut) says why it did not.  u->due and the bits behind it are set.
+ */
+void ngx_cred_undeploy_settled(ngx_cred_undeployment_t *u,
+    ngx_cred_state_e state);
+void ngx_cred_undeploy_failed(ngx_cred_undeployment_t *u,
+    ngx_cred_reason_e reason, ngx_str_t *error);
 
 /*
  * Waits for the environment's gateways, of which none has a lease longer than

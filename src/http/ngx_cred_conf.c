@@ -16,10 +16,6 @@
 
 static char *ngx_http_cred_redis_parameter(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, ngx_str_t *value);
-static ngx_int_t ngx_http_cred_redis_addrs(ngx_conf_t *cf,
-    ngx_http_cred_redis_t *redis, ngx_cred_net_host_t *host);
-static ngx_int_t ngx_http_cred_redis_unresolved(ngx_conf_t *cf,
-    ngx_http_cred_redis_t *redis, char *err);
 static ngx_cred_redis_password_t *ngx_http_cred_redis_password_file(
     ngx_conf_t *cf, ngx_str_t *path);
 static void ngx_http_cred_unknown_api(ngx_conf_t *cf, ngx_str_t *name);
@@ -73,7 +69,8 @@ ngx_http_cred_redis(ngx_conf_t *cf, ngx_http_cred_redis_t *redis)
 
     for (i = 0; i < redis->url->nhosts; i++) {
 
-        if (ngx_http_cred_redis_addrs(cf, redis, &redis->url->hosts[i])
+        if (ngx_http_cred_host_addrs(cf, &redis->url->hosts[i],
+                                     &redis->unresolved)
             != NGX_OK)
         {
             return NGX_CONF_ERROR;
@@ -123,11 +120,9 @@ ngx_http_cred_redis_parameter(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
 }
 
 
-/* the addresses of a host, if it is a name that is known now */
-
-static ngx_int_t
-ngx_http_cred_redis_addrs(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
-    ngx_cred_net_host_t *host)
+ngx_int_t
+ngx_http_cred_host_addrs(ngx_conf_t *cf, ngx_cred_net_host_t *host,
+    ngx_http_cred_unresolved_t **unresolved)
 {
     ngx_int_t   rc;
     ngx_url_t   u;
@@ -144,33 +139,21 @@ ngx_http_cred_redis_addrs(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     u.url = host->name;
     u.default_port = host->port;
 
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        return ngx_http_cred_redis_unresolved(cf, redis, u.err);
+    if (ngx_parse_url(cf->pool, &u) == NGX_OK) {
+        host->addrs = u.addrs;
+        host->naddrs = u.naddrs;
+
+        return NGX_OK;
     }
 
-    host->addrs = u.addrs;
-    host->naddrs = u.naddrs;
+    /* whether there is a "resolver" is known when all levels are */
 
-    return NGX_OK;
-}
-
-
-/* whether there is a "resolver" is known when the levels are merged */
-
-static ngx_int_t
-ngx_http_cred_redis_unresolved(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
-    char *err)
-{
-    ngx_http_cred_unresolved_t  *unresolved;
-
-    unresolved = ngx_pcalloc(cf->pool, sizeof(ngx_http_cred_unresolved_t));
-    if (unresolved == NULL) {
+    *unresolved = ngx_pcalloc(cf->pool, sizeof(ngx_http_cred_unresolved_t));
+    if (*unresolved == NULL) {
         return NGX_ERROR;
     }
 
-    unresolved->err = err ? err : "no memory";
-
-    redis->unresolved = unresolved;
+    (*unresolved)->err = u.err ? u.err : "no memory";
 
     return NGX_OK;
 }
@@ -194,11 +177,18 @@ ngx_int_t
 ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
     const char *kind)
 {
-    ngx_resolver_t              *resolver;
-    ngx_http_core_loc_conf_t    *core;
-    ngx_http_cred_unresolved_t  *unresolved;
+    return ngx_http_cred_resolvable(cf, redis->unresolved, kind,
+                                    &redis->url->name, &redis->at);
+}
 
-    unresolved = redis->unresolved;
+
+ngx_int_t
+ngx_http_cred_resolvable(ngx_conf_t *cf,
+    ngx_http_cred_unresolved_t *unresolved, const char *kind, ngx_str_t *name,
+    ngx_str_t *at)
+{
+    ngx_resolver_t            *resolver;
+    ngx_http_core_loc_conf_t  *core;
 
     if (unresolved == NULL) {
         return NGX_OK;
@@ -211,8 +201,7 @@ ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "%s in the %s \"%V\", and there is no \"resolver\" "
                       "to ask for it later in %V",
-                      unresolved->err, kind, &redis->url->name,
-                      &redis->at);
+                      unresolved->err, kind, name, at);
         return NGX_ERROR;
     }
 
@@ -222,8 +211,7 @@ ngx_http_cred_redis_resolvable(ngx_conf_t *cf, ngx_http_cred_redis_t *redis,
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "%s in the %s \"%V\", it will be resolved at each "
                       "connect in %V",
-                      unresolved->err, kind, &redis->url->name,
-                      &redis->at);
+                      unresolved->err, kind, name, at);
     }
 
     return NGX_OK;

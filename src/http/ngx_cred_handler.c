@@ -442,9 +442,9 @@ ngx_http_cred_start(ngx_http_cred_ctx_t *ctx)
 
     ctx->id = params->id;
 
-    if (ctx->unclear) {
+    if (ctx->fault) {
         params->check = NGX_CRED_CHECK_TOKEN;
-        ctx->view.fault = ctx->api->unclear;
+        ctx->view.fault = *ctx->fault;
     }
 
     if (ctx->absent) {

@@ -23,6 +23,7 @@
 
 
 typedef struct ngx_http_cred_ssl_context_s  ngx_http_cred_ssl_context_t;
+typedef struct ngx_http_cred_secret_s       ngx_http_cred_secret_t;
 
 
 typedef struct {
@@ -31,6 +32,8 @@ typedef struct {
                                                   of environments, too */
     ngx_array_t                 contexts;      /* ngx_http_cred_ssl_context_t
                                                   * */
+    ngx_array_t                 connectors;    /* ngx_cred_connector_t * */
+    ngx_array_t                 secrets;       /* ngx_http_cred_secret_t * */
     ngx_uint_t                  intercepted;   /* "cred_delete" is somewhere */
 
     ngx_uint_t                  shown;         /* "cred_status" is somewhere */
@@ -40,10 +43,11 @@ typedef struct {
 } ngx_http_cred_main_conf_t;
 
 
-#define NGX_HTTP_CRED_PREFIX  "{cred}"
+#define NGX_HTTP_CRED_PREFIX           "{cred}"
+#define NGX_HTTP_CRED_CONNECT_TIMEOUT  1000
 
 
-/* a host name of a Redis that was not known when nginx started */
+/* a host name that was not known when nginx started */
 
 typedef struct {
     char                       *err;
@@ -134,8 +138,9 @@ typedef struct {
     ngx_uint_t                  absent;        /* another spelling of a route:
                                                   no credential has it */
     ngx_uint_t                  wait;          /* seconds, if params.hurried */
-    ngx_uint_t                  unclear;       /* whether it is a dry run: then
-                                                  nothing is deleted */
+    ngx_str_t                  *fault;         /* what is said of a field that
+                                                  may have been to spare it;
+                                                  NULL: there is none */
 
     /* for the variables; strings in the pool of the request */
 
@@ -218,9 +223,23 @@ void ngx_http_cred_redis_merge(ngx_http_cred_redis_t *conf,
     ngx_http_cred_redis_t *prev);
 
 /*
- * NGX_OK if the host has addresses or there is a "resolver" at this level, else
- * NGX_ERROR, which is logged; "kind" is what it is called there.
+ * Fills in the addresses of a host, if it is a name that is known now; else
+ * "*unresolved", for ngx_http_cred_resolvable().  NGX_ERROR if there is no
+ * memory.
  */
+ngx_int_t ngx_http_cred_host_addrs(ngx_conf_t *cf, ngx_cred_net_host_t *host,
+    ngx_http_cred_unresolved_t **unresolved);
+
+/*
+ * NGX_OK if "unresolved" is NULL or there is a "resolver" at this level, which
+ * is logged, once; else NGX_ERROR, logged as well.  "kind" and "name" are what
+ * has the host, "at" is where.
+ */
+ngx_int_t ngx_http_cred_resolvable(ngx_conf_t *cf,
+    ngx_http_cred_unresolved_t *unresolved, const char *kind, ngx_str_t *name,
+    ngx_str_t *at);
+
+/* the same of a Redis */
 ngx_int_t ngx_http_cred_redis_resolvable(ngx_conf_t *cf,
     ngx_http_cred_redis_t *redis, const char *kind);
 
@@ -278,6 +297,15 @@ ngx_int_t ngx_http_cred_status_init(ngx_conf_t *cf);
 
 /* for ngx_cred_status_use() */
 ngx_cred_status_t *ngx_http_cred_status_of(ngx_cycle_t *cycle);
+
+/* the block "cred_connector" */
+char *ngx_http_cred_connector(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * Finishes connectors, and makes them known to registries, when all directives
+ * have been read; NGX_OK or NGX_ERROR, which is logged.
+ */
+ngx_int_t ngx_http_cred_connectors_init(ngx_conf_t *cf);
 
 /* finds or makes the registry that the merged settings of "clcf" describe */
 char *ngx_http_cred_set_registry(ngx_conf_t *cf,

@@ -72,6 +72,10 @@ ngx_http_cred_log(ngx_http_cred_ctx_t *ctx, ngx_cred_outcome_t *outcome)
         }
     }
 
+    if (outcome->result == NGX_CRED_NEWER) {
+        p = ngx_slprintf(p, last, ", newer than %V", &ctx->params.revision);
+    }
+
     if (outcome->operation.len) {
         p = ngx_slprintf(p, last, ", operation %V", &outcome->operation);
         p = ngx_http_cred_log_names(p, last, "pending in", outcome,

@@ -20,6 +20,7 @@
 typedef struct {
     ngx_uint_t  traceparent;
     ngx_uint_t  dry_run;
+    ngx_uint_t  revision;
     ngx_int_t   wait;
 } ngx_http_cred_fields_t;
 
@@ -29,6 +30,10 @@ static void ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
 static void ngx_http_cred_prefer_wait(ngx_http_cred_ctx_t *ctx);
 static void ngx_http_cred_prefer_dry_run(ngx_http_cred_ctx_t *ctx,
     ngx_str_t *value, ngx_uint_t first);
+static void ngx_http_cred_prefer_revision(ngx_http_cred_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t first);
+static ngx_uint_t ngx_http_cred_prefer_begins(ngx_table_elt_t *header,
+    const char *name);
 static ngx_uint_t ngx_http_cred_prefer_is(ngx_table_elt_t *header,
     const char *name);
 
@@ -124,18 +129,28 @@ ngx_http_cred_prefer_field(ngx_http_cred_ctx_t *ctx,
 
         break;
 
+    case sizeof("cred-revision") - 1:
+
+        if (ngx_http_cred_prefer_is(header, "cred-revision")) {
+            ngx_http_cred_prefer_revision(ctx, &header->value,
+                                          ++sent->revision == 1);
+            return;
+        }
+
+        break;
+
     default:
         break;
     }
 
     /* "Cred-Dryrun": it would be deleted */
 
-    if (header->key.len >= sizeof("cred-dry") - 1
-        && ngx_memcmp(header->lowcase_key, "cred-dry", sizeof("cred-dry") - 1)
-           == 0)
-    {
+    if (ngx_http_cred_prefer_begins(header, "cred-dry")) {
         ctx->params.dry_run = 0;
-        ctx->unclear = 1;
+        ctx->fault = &ctx->api->bad_dry_run;
+
+    } else if (ngx_http_cred_prefer_begins(header, "cred-revision")) {
+        ngx_http_cred_prefer_revision(ctx, &header->value, 0);
     }
 }
 
@@ -160,7 +175,38 @@ ngx_http_cred_prefer_dry_run(ngx_http_cred_ctx_t *ctx, ngx_str_t *value,
     }
 
     ctx->params.dry_run = 0;
-    ctx->unclear = 1;
+    ctx->fault = &ctx->api->bad_dry_run;
+}
+
+
+/* nor may what is newer than somebody may have meant be */
+
+static void
+ngx_http_cred_prefer_revision(ngx_http_cred_ctx_t *ctx, ngx_str_t *value,
+    ngx_uint_t first)
+{
+    if (first && ngx_cred_fields_revision(value) == NGX_OK) {
+        ctx->params.revision = *value;
+        return;
+    }
+
+    /* of two that are bad the dry run is told of */
+
+    if (ctx->fault == NULL) {
+        ctx->fault = &ctx->api->bad_revision;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_cred_prefer_begins(ngx_table_elt_t *header, const char *name)
+{
+    size_t  len;
+
+    len = ngx_strlen(name);
+
+    return header->key.len >= len
+           && ngx_memcmp(header->lowcase_key, name, len) == 0;
 }
 
 

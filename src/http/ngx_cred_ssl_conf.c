@@ -5,7 +5,7 @@
  */
 
 
-/* what "cred_ssl_..." say of TLS to Redis, and the contexts made of it */
+/* what "cred_ssl_..." say of TLS, and the contexts made of it */
 
 
 #include <ngx_config.h>
@@ -420,7 +420,7 @@ ngx_http_cred_ssl_verify(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (rv == NGX_CONF_OK && clcf->ssl.verify == 0) {
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
                            "\"cred_ssl_verify off\" trusts whoever answers in "
-                           "place of a Redis");
+                           "place of a server");
     }
 
     return rv;

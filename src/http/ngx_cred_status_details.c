@@ -29,7 +29,7 @@ static ngx_uint_t ngx_http_cred_status_among(const char *name,
 
 static const char  *ngx_http_cred_status_times[] = {
     "time", "created_at", "completed_at", "due", "first", "last", "next", "ms",
-    "effective", NULL
+    "effective", "unclear", "heard", NULL
 };
 
 static const char  *ngx_http_cred_status_counts[] = {

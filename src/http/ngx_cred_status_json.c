@@ -239,9 +239,12 @@ ngx_http_cred_status_environment(ngx_http_cred_status_ctx_t *ctx,
 
     ngx_cred_status_view(row->status ? &status->redis : NULL, &view);
 
-    return json_pack("{s:o,s:b,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,"
+    return json_pack("{s:o,s:o,s:b,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,"
                      "s:o}",
         "name", ngx_http_cred_status_string(ctx, &row->name),
+        "connector", survey && survey->connector.len
+                     ? ngx_http_cred_status_string(ctx, &survey->connector)
+                     : json_null(),
         "registered", survey ? survey->registered : 1,
         "state", ngx_cred_status_state_name(view.state)->data,
         "since", ngx_http_cred_status_seconds(view.since),

@@ -9,14 +9,20 @@
 --          if it returned nothing; and of its gateways "" if there are none,
 --          "COUNT MS" when it was effective, or, pending because it is waited
 --          for, "COUNT MS STATE": after how long it is due again, and what it
---          will be
+--          will be; and of one that is pending words with spaces between:
+--          "due=MS" if not by these delays, "unclear" if it may have acted
+--          without a word of it, "heard" if it has acted and said so,
+--          "unattempted" if it is not to be counted
 -- returns  nil or the last error; or, if the epoch of any is over, an array
 --          with "stale" for each of these and "" for the others
 
 -- an undeployment is known by the place of its environment in ARGV; its other
 -- arguments are that many places further
-local FIRST, STRIDE = 5, 7
-local MEMBER, STATE, FAILURE, MS, PROGRESS, GATEWAYS = 1, 2, 3, 4, 5, 6
+local FIRST, STRIDE = 5, 8
+local MEMBER, STATE, FAILURE, MS, PROGRESS, GATEWAYS, HOW = 1, 2, 3, 4, 5, 6, 7
+
+-- what is pending is due again within that (ms): it must not be forgotten
+local LATEST = 604800000
 
 local P, clock = ARGV[1], redis.call('TIME')
 local stamp = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
@@ -127,6 +133,22 @@ local function postpone(i, due, operation)
                                      or stamp, ARGV[i + MEMBER])
 end
 
+-- what is to be done about one that is pending
+
+local function words(how, state)
+    local is = {}
+
+    if how ~= '' and state == 'pending' then
+        for word in string.gmatch(how, '%S+') do
+            is[word] = true
+        end
+        is.due = tonumber(string.match(how, 'due=(%d+)'))
+        is.due = is.due and math.min(is.due, LATEST)
+    end
+
+    return is
+end
+
 -- the new receipt, unless somebody else has settled it, and when the next
 -- attempt is due
 
@@ -162,9 +184,14 @@ local function write(i, kept)
 
     -- an attempt that waits is none before it is over
     waiting = waiting ~= '' and waiting
+    local how = words(ARGV[i + HOW], state)
+    local unclear = type(receipt.unclear) == 'number' and receipt.unclear
+    local heard = type(receipt.heard) == 'number' and receipt.heard
 
     -- what was done by an earlier attempt is not there any more
-    if state == 'not_deployed' and receipt.waiting == 'undeployed' then
+    if state == 'not_deployed'
+       and (receipt.waiting == 'undeployed' or unclear or heard)
+    then
         state = 'undeployed'
     end
 
@@ -173,21 +200,27 @@ local function write(i, kept)
     end
     receipt.state = state
     receipt.attempts = (tonumber(receipt.attempts) or 0)
-                       + ((state == 'unregistered' or waiting) and 0 or 1)
-    receipt.first = receipt.first
-                    or now - (gateways and not waiting and effect or ms)
+                       + ((state == 'unregistered' or waiting
+                           or how.unattempted) and 0 or 1)
+    receipt.first = receipt.first or not how.unattempted
+                    and now - (gateways and not waiting and effect or ms) or nil
     receipt.last, receipt.next = now, nil
     receipt.ms = tonumber(ms)
     receipt.error = error ~= '' and error or receipt.error
     receipt.gateways = tonumber(gateways)
+    receipt.unclear = how.unclear and now or state == 'pending' and unclear
+                      or nil
+    receipt.heard = state == 'pending' and (heard or how.heard and now) or nil
 
     if state ~= 'pending' then
-        if receipt.waiting then
+        if receipt.waiting or heard then
             receipt.waiting, receipt.error = nil, nil
         end
         receipt.effective = gateways and math.floor(now - receipt.first)
     elseif waiting then
         receipt.next = now + effect
+    elseif how.due then
+        receipt.next = now + how.due
     else
         -- three quarters of the delay and a random part of the rest
         local delay = ARGV[2] * 2 ^ math.min(receipt.attempts - 1, 30)

@@ -9,7 +9,8 @@
 -- returns  time (ms); then for each environment that is registered or has
 --          pending entries name, URL (nil if it is not registered) and an array
 --          of the claimed members, each with when its credential was deleted
---          (ms); those of one that is not registered are to be dropped
+--          (ms) and, for a connector, what is known of it, as delete.lua
+--          returns it; those of one that is not registered are to be dropped
 
 local P, lease, most, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
                              tonumber(ARGV[4])
@@ -32,8 +33,10 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local treat, claims = {}, {time(now), nil, nil, nil}
 
--- the caller bounds what it reads
-local room, bytes = 4500, 786432
+-- the caller bounds what it reads: so many environments, of three elements
+-- each, and as many members as there is room for beside them
+local ENVIRONMENTS = 1000
+local room, bytes = 2500, 786432
 
 local function escape(s)
     return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
@@ -71,35 +74,74 @@ local function since_of(since, member)
     return at
 end
 
-local function claim(name, from, to, members)
+local function time_of(ms)
+    return type(ms) == 'number' and ms >= 1 and ms < 1e15
+           and string.format('%.0f ', ms) or '0 '
+end
+
+-- What is known for an attempt at a connector.  One that was claimed and never
+-- came back may have acted; that is noted, since the next one may leave no word
+-- of it, either
+
+local function known_of(name, pending, member)
+    local key = P .. ':operation:' .. string.match(member, '[^:]*$')
+    local field = 'environment:' .. name
+    local is = redis.pcall('HMGET', key, 'traceparent', 'target:' .. name,
+                           field)
+    local ok, receipt = pcall(cjson.decode, is[3] or '')
+    local score = tonumber(call('ZSCORE', pending, member))
+
+    receipt = ok and type(receipt) == 'table' and receipt or {}
+
+    if score ~= receipt.next then
+        receipt.unclear = math.min(score, now)
+        if receipt.state == 'pending' then
+            redis.pcall('HSET', key, field, cjson.encode(receipt))
+        end
+    end
+
+    local trace, target = is[1], is[2]
+
+    trace = trace and #trace == 55 and string.find(trace, '^[%da-f%-]+$')
+            and trace
+    target = target and #target <= 512 and target
+
+    return time_of(receipt.unclear) .. time_of(receipt.heard)
+           .. (trace or '-') .. ' ' .. (target or '')
+end
+
+local function claim(name, url, from, to, members)
     local pending, since = keys_of(name)
-    local count = math.min(most - #members / 2, room / 2)
+    local count = math.min(most - #members / 3, room)
     if count < 1 then
         return
     end
+    local connector = url and string.sub(url, 1, 10) == 'connector:'
     local due = call('ZRANGEBYSCORE', pending, from, to, 'LIMIT', 0,
                      string.format('%d', count))
     for _, member in ipairs(due) do
         if bytes <= 0 then
             return
         end
+        local known = connector and known_of(name, pending, member) or ''
         call('ZADD', pending, time(now + lease), member)
         local n = #members
         members[n + 1], members[n + 2] = member, since_of(since, member)
-        room, bytes = room - 2, bytes - #member
+        members[n + 3] = known
+        room, bytes = room - 1, bytes - #member - #known
     end
 end
 
 -- what can be attempted of an environment
 
-local function attempt(name, members)
+local function attempt(name, url, members)
     if treat[name] ~= 'skip' then
-        claim(name, '-inf', time(now), members)
+        claim(name, url, '-inf', time(now), members)
     end
 
     -- what is due after the lease of whoever claims now is claimed by nobody
     if treat[name] == 'drain' then
-        claim(name, '(' .. time(now + lease), '+inf', members)
+        claim(name, url, '(' .. time(now + lease), '+inf', members)
     end
 end
 
@@ -113,7 +155,7 @@ local function drop(name, since, members)
     end
 
     if tonumber(since) + keep <= now then
-        claim(name, '-inf', '+inf', members)
+        claim(name, nil, '-inf', '+inf', members)
     end
 end
 
@@ -187,7 +229,7 @@ local function visit(name, url)
 
     if is_waiting[name] then
         if url then
-            attempt(name, members)
+            attempt(name, url, members)
         else
             drop(name, since[name], members)
         end
@@ -207,6 +249,8 @@ end
 local names = names_of(waiting)
 local shift = #names > 0 and clock[2] % #names or 0
 
+room = room - math.min(#names, ENVIRONMENTS)
+
 for i = 1, #names do
     local name = names[(i + shift) % #names + 1]
     local url = urls[name] or false
@@ -216,7 +260,7 @@ for i = 1, #names do
         url = ''
     end
 
-    if #claims >= 3001 or bytes < 0 then
+    if #claims > 3 * ENVIRONMENTS or bytes < 0 then
         break
     end
     if #name <= bytes then

@@ -10,24 +10,27 @@
 --          this Redis' clock), and how many entries P:audit keeps; then for
 --          each delete operation or, for a dry run, "", SHA-256 of the token,
 --          required subject or "", scope or "" (the token's own), id, client
---          address, traceparent or "", and how far to go: all, absent (no
---          credential has this id), nowhere (nor this scope), token, or again
---          (all, and it may be done already)
+--          address, traceparent or "", the highest revision that is meant (0
+--          or "": any), and how far to go: all, absent (no credential has this
+--          id), nowhere (nor this scope), token, or again (all, and it may be
+--          done already)
 -- returns  time (ms); then for each delete seven elements: result (or "late",
 --          or "full": no room in this reply, nothing was done), subject, scope,
 --          member, where in this array its cascade begins, of how many
 --          environments it is, and, if it was counted, limit, remaining and
---          reset (s), with spaces between; then the cascades: name, URL and
---          state of each environment, of which the "claimed" ones are for the
---          caller to undeploy now, and the "waiting" ones, which were
---          undeployed by an attempt whose gateways have not confirmed; of a
---          dry run they are those that it would claim, and it is a member of
---          nothing unless it would resume
+--          reset (s), with spaces between; then the cascades: name, URL, state
+--          and, for a connector, what is known of each environment, of which
+--          the "claimed" ones are for the caller to undeploy now, and the
+--          "waiting" ones, which were undeployed by an attempt whose gateways
+--          have not confirmed; of a dry run they are those that it would claim,
+--          and it is a member of nothing unless it would resume.  What is known
+--          is when (ms) an attempt may have acted without a word of it, or 0,
+--          traceparent or -, and the target or nothing, with spaces between
 --
 -- A call of one delete is to be cheap: the reply is flat, what functions share
 -- is in one table, and what is rare is not set up before it is needed.
 
-local FIRST, STRIDE, ANSWER = 10, 8, 7
+local FIRST, STRIDE, ANSWER = 10, 9, 7
 local DELETES = (#ARGV - FIRST + 1) / STRIDE
 
 local clock = redis.call('TIME')
@@ -49,7 +52,7 @@ local this = {
 
 -- with room for two environments, since tables grow slowly
 local reply = {now, nil, nil, nil, nil, nil, nil, nil,
-               nil, nil, nil, nil, nil, nil}
+               nil, nil, nil, nil, nil, nil, nil, nil}
 
 local function escape(s)
     if string.find(s, ':', 1, true) or string.find(s, '%', 1, true) then
@@ -243,6 +246,84 @@ local function place(cascade)
     return last
 end
 
+-- an environment that is no Redis
+
+local function is_connector(url)
+    return string.byte(url) == 99 and string.sub(url, 1, 10) == 'connector:'
+end
+
+-- What connectors need is set up when there is one
+
+local function connectors()
+    local is = this.connectors
+    if is then
+        return is
+    end
+    is = {}
+    this.connectors = is
+
+    -- a part of one would be another one
+    local function is_target(target)
+        return target and target ~= '' and #target <= 512
+    end
+
+    local function time_of(ms)
+        return type(ms) == 'number' and ms >= 1 and ms < 1e15
+               and string.format('%.0f ', ms) or '0 '
+    end
+
+    -- what is known for an attempt
+    function is.known(receipt, trace, target)
+        trace = trace and #trace == 55 and string.find(trace, '^[%da-f%-]+$')
+                and trace
+
+        return time_of(receipt.unclear) .. time_of(receipt.heard)
+               .. (trace or '-') .. ' '
+               .. (is_target(target) and target or '')
+    end
+
+    -- an attempt without a word of it may have acted: the next one may leave
+    -- none, either
+    function is.note(operation, receipt)
+        if receipt.is.state then
+            redis.pcall('HSET', this.P .. ':operation:' .. operation,
+                        'environment:' .. receipt.name,
+                        cjson.encode(receipt.is))
+        end
+    end
+
+    -- A cascade and fields of its own, for what connectors call a credential:
+    -- that is gone with it
+    function is.address(ask, concerned)
+        local targets = concerned.targets
+        local found = redis.call('HMGET', ask.credential, unpack(targets))
+        local cascade, fields = {unpack(concerned.cascade)},
+                                {unpack(concerned.fields)}
+        local size = concerned.size
+
+        for i = 1, #targets do
+            local n = targets.places[i]
+
+            if is_target(found[i]) then
+                fields[#fields + 1], fields[#fields + 2] = targets[i], found[i]
+            end
+            if is_connector(cascade[n + 2]) then
+                cascade[n + 4] = is.known({}, ask.trace, found[i])
+                size = size + #cascade[n + 4]
+            end
+        end
+
+        if size > 524288 then
+            error({err = 'ERR too many environments'})
+        end
+
+        ask.fields = fields
+        return place(cascade)
+    end
+
+    return is
+end
+
 -- an operation that was deleted before: its fields and its receipts
 
 local function read_operation(operation)
@@ -280,10 +361,15 @@ local function state_of(receipt, member, mine)
     end
 
     local score = tonumber(redis.call('ZSCORE', receipt.key, member))
+    local leased = score and score ~= receipt.is.next
 
-    if score and score > this.now and score ~= receipt.is.next and not mine then
+    if leased and score > this.now and not mine then
         return 'pending'
     end
+
+    -- whoever had the lease never came back
+    receipt.lost = leased and score <= this.now and is_connector(receipt.url)
+                   and score
 
     -- it is gone there, and its gateways were waited for
     return receipt.is.waiting == 'undeployed' and 'waiting' or 'claimed'
@@ -314,11 +400,22 @@ local function resume(ask, operation, result)
     for _, receipt in ipairs(receipts) do
         local state = state_of(receipt, member, operation == ask.operation)
         local n, url = #cascade, receipt.url or ''
+        local word = ''
+
+        receipt.is.unclear = receipt.lost or receipt.is.unclear
+        if is_connector(url) then
+            word = connectors().known(receipt.is, fields.traceparent,
+                                      fields['target:' .. receipt.name])
+        end
+
         -- the URLs may have grown since
-        size = size + #receipt.name + #url
-        url = #url <= 4096 and size <= 524288 and url or ''
+        size = size + #receipt.name + #url + #word
+        if #url > 4096 or size > 524288 then
+            url, word = '', ''
+        end
         cascade[n + 1], cascade[n + 2] = receipt.name, url
-        cascade[n + 3], receipt.state = state, state
+        cascade[n + 3], cascade[n + 4] = state, word
+        receipt.state = state
     end
 
     local start = place(cascade)
@@ -332,6 +429,9 @@ local function resume(ask, operation, result)
         then
             redis.call('ZADD', receipt.key, this.due, member)
             redis.call('SADD', this.P .. ':pending', receipt.name)
+            if receipt.lost then
+                connectors().note(operation, receipt)
+            end
         end
     end
 
@@ -351,8 +451,9 @@ local function concern(owned)
     local wanted = #only > 0 and {}
     -- with room for two, since tables grow slowly
     local names, keys = {nil, nil}, {nil, nil}
-    local fields, cascade = {nil, nil, nil, nil}, {nil, nil, nil, nil, nil, nil}
-    local count, size = 0, 0
+    local fields, cascade = {nil, nil, nil, nil},
+                            {nil, nil, nil, nil, nil, nil, nil, nil}
+    local count, size, targets = 0, 0, false
 
     for _, name in ipairs(only) do
         wanted[name] = true
@@ -368,14 +469,21 @@ local function concern(owned)
             local state = url and 'claimed' or 'pending'
             -- one that is too long must not fill the reply; it is none
             url = url and #url <= 4096 and url or ''
-            local n, f = 3 * count, 2 * count
+            local n, f = 4 * count, 2 * count
             count, size = count + 1, size + #name + #url
             names[count] = name
             keys[count] = this.P .. ':pending:' .. escape(name)
             fields[f + 1] = 'environment:' .. name
             fields[f + 2] = '{"state":"pending","attempts":0}'
             cascade[n + 1], cascade[n + 2] = name, url
-            cascade[n + 3] = state
+            cascade[n + 3], cascade[n + 4] = state, ''
+
+            -- what is not registered yet may be a connector later
+            if state == 'pending' or is_connector(url) then
+                targets = targets or {places = {}}
+                targets[#targets + 1] = 'target:' .. name
+                targets.places[#targets] = n
+            end
         end
     end
 
@@ -383,13 +491,14 @@ local function concern(owned)
         error({err = 'ERR too many environments'})
     end
 
-    local start = place(cascade)
-    if not start then
+    local start = not targets and place(cascade)
+    if not start and not targets then
         return 'full'
     end
 
     local is = {names = count > 0 and names, keys = keys, fields = fields,
-                start = start, count = count}
+                start = start, count = count, cascade = cascade, size = size,
+                targets = targets}
     this.known[owned] = is
     return is
 end
@@ -407,7 +516,8 @@ local function record(ask, concerned, member)
                'revision', ask.revision, 'owner', ask.owner or '',
                'subject', ask.subject, 'client', ask.client,
                'created_at', this.stamp, 'environments', count,
-               'pending', count, traced(ask, unpack(concerned.fields)))
+               'pending', count,
+               traced(ask, unpack(ask.fields or concerned.fields)))
 
     if concerned.names then
         redis.call('SADD', this.P .. ':pending', unpack(concerned.names))
@@ -446,8 +556,13 @@ local function delete(ask)
     if concerned == 'full' then
         return 'full'
     end
+
+    local start = concerned.start or connectors().address(ask, concerned)
+    if not start then
+        return 'full'
+    end
     if ask.dry then
-        return answer(ask, 'deleted', '', concerned.start, concerned.count)
+        return answer(ask, 'deleted', '', start, concerned.count)
     end
 
     local member = ARGV[3] .. ask.names .. ':' .. ask.revision .. ':'
@@ -491,7 +606,7 @@ local function delete(ask)
         end
     end
 
-    answer(ask, 'deleted', member, concerned.start, concerned.count)
+    answer(ask, 'deleted', member, start, concerned.count)
 end
 
 -- reads owner and revision; without a credential, what was deleted before is
@@ -517,6 +632,17 @@ local function check_credential(ask)
     ask.unusable = revision and not ask.revision
                    and string.sub(revision, 1, 512)
     ask.revision = ask.revision or '0'
+end
+
+-- A delete of an older one that is late.  Revisions may be larger than what a
+-- Lua number holds; one that is unusable is as good as none
+
+local function superseded(ask)
+    local most = string.match(ask.most, '^0*(%d+)$') or '0'
+    local is = ask.revision
+
+    return most ~= '0'
+           and (#is > #most or (#is == #most and is > most))
 end
 
 local function decide(ask)
@@ -553,6 +679,9 @@ local function decide(ask)
     if not allowed(ask, ask.owner) then
         return refuse(ask, 'forbidden')
     end
+    if ask.most ~= '' and superseded(ask) then
+        return refuse(ask, 'superseded')
+    end
     if ARGV[7] == '1'
        and redis.call('SCARD', this.own .. ':uses' .. ask.names) > 0
     then
@@ -580,8 +709,8 @@ local function serve(i, n)
         answer = n, operation = ARGV[i], dry = ARGV[i] == '',
         id = ARGV[i + 4],
         scope = scope ~= '' and scope or token[2] or '',
-        client = ARGV[i + 5], trace = ARGV[i + 6], how = ARGV[i + 7],
-        subject = token[1], roles = token[3] or '',
+        client = ARGV[i + 5], trace = ARGV[i + 6], most = ARGV[i + 7],
+        how = ARGV[i + 8], subject = token[1], roles = token[3] or '',
         -- with room for what the checks find, since tables grow slowly
         owned = nil, right = nil, names = nil, credential = nil, open = nil,
         owner = nil, revision = nil, unusable = nil, keys = nil
@@ -601,7 +730,7 @@ for i = FIRST, #ARGV, STRIDE do
     local ok, failure = true, 'late'
 
     if now <= deadline
-       or (ARGV[i + 7] == 'again'
+       or (ARGV[i + 8] == 'again'
            and redis.pcall('EXISTS', this.P .. ':operation:' .. ARGV[i]) == 1)
     then
         ok, failure = pcall(serve, i, n)

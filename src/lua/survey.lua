@@ -135,26 +135,28 @@ local function audited(entry)
     return record
 end
 
--- its receipts as far as there is room; it says itself how many there are
+-- its receipts as far as there is room, and then what connectors call it; it
+-- says itself how many there are
 
 local function operation(id)
     local record = {'operation', id}
     local all = try('HGETALL', P .. ':operation:' .. id) or {}
 
-    local function add(receipts)
+    local function add(kind)
         for i = 1, #all, 2 do
             local size = #all[i] + #all[i + 1]
-            local is = string.sub(all[i], 1, 12) == 'environment:'
+            local is = string.match(all[i], '^(%l+:)')
 
-            if is == receipts and size <= bytes and #record < ELEMENTS then
+            if is == kind and size <= bytes and #record < ELEMENTS then
                 record[#record + 1], record[#record + 2] = all[i], all[i + 1]
                 bytes = bytes - size
             end
         end
     end
 
-    add(false)
-    add(true)
+    add(nil)
+    add('environment:')
+    add('target:')
 
     if #all > 0 then
         reply[#reply + 1] = record

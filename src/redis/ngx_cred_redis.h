@@ -20,13 +20,14 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_cred_net.h>
+#include <ngx_cred_net_line.h>
 
 
 #define NGX_CRED_REDIS_PORT           6379
 #define NGX_CRED_REDIS_SENTINEL_PORT  26379
 
 #define NGX_CRED_REDIS_HOSTS          32   /* in one URL */
-#define NGX_CRED_REDIS_PASSWORD_LEN   4096 /* in a file */
+#define NGX_CRED_REDIS_PASSWORD_LEN   NGX_CRED_NET_LINE_LEN   /* in a file */
 
 
 /* what became of a command */

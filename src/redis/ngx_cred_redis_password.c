@@ -18,29 +18,15 @@
 #include <ngx_cred_redis_connection.h>
 
 
-/* why it could not be read: "BEFORE PATH AFTER (errno)" */
-
-typedef struct {
-    ngx_err_t                   err;
-    const char                 *before;
-    const char                 *after;
-} ngx_cred_redis_reading_t;
-
-
 static ngx_int_t ngx_cred_redis_password_read(ngx_str_t *path, ngx_uint_t mode,
-    ngx_str_t *text, ngx_cred_redis_reading_t *reading);
-static ngx_int_t ngx_cred_redis_password_line(ngx_fd_t fd, ngx_uint_t mode,
-    ngx_str_t *text, ngx_cred_redis_reading_t *reading);
+    ngx_str_t *text, ngx_cred_net_reading_t *reading);
 static void ngx_cred_redis_password_keep(ngx_cred_redis_password_t *password,
     ngx_str_t *text);
 static void ngx_cred_redis_password_cleanup(void *data);
 static void ngx_cred_redis_password_forget(ngx_cred_redis_t *redis);
 
 
-/* one more, to see that it is too long */
-
-static u_char      ngx_cred_redis_password_buffer[NGX_CRED_REDIS_PASSWORD_LEN
-                                                  + 1];
+static u_char      ngx_cred_redis_password_buffer[NGX_CRED_NET_LINE_LEN + 1];
 
 static ngx_uint_t  ngx_cred_redis_password_version;
 
@@ -51,7 +37,7 @@ ngx_cred_redis_password_create(ngx_pool_t *pool, ngx_str_t *path,
 {
     ngx_str_t                   text;
     ngx_pool_cleanup_t         *cln;
-    ngx_cred_redis_reading_t    reading;
+    ngx_cred_net_reading_t      reading;
     ngx_cred_redis_password_t  *password;
 
     *err = 0;
@@ -89,8 +75,8 @@ ngx_cred_redis_password_create(ngx_pool_t *pool, ngx_str_t *path,
 ngx_str_t *
 ngx_cred_redis_password(ngx_cred_redis_password_t *password)
 {
-    ngx_str_t                 text;
-    ngx_cred_redis_reading_t  reading;
+    ngx_str_t               text;
+    ngx_cred_net_reading_t  reading;
 
     /* many connections may ask at once */
 
@@ -154,95 +140,19 @@ ngx_cred_redis_password_path(ngx_cred_redis_password_t *password)
 
 static ngx_int_t
 ngx_cred_redis_password_read(ngx_str_t *path, ngx_uint_t mode, ngx_str_t *text,
-    ngx_cred_redis_reading_t *reading)
+    ngx_cred_net_reading_t *reading)
 {
-    ngx_fd_t   fd;
     ngx_int_t  rc;
 
-    ngx_memzero(reading, sizeof(ngx_cred_redis_reading_t));
+    rc = ngx_cred_net_line(path, mode, ngx_cred_redis_password_buffer, text,
+                           reading);
 
-    fd = ngx_open_file(path->data, NGX_FILE_RDONLY|mode, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        reading->err = ngx_errno;
-        reading->before = ngx_open_file_n;
-        reading->after = " failed";
-        return NGX_ERROR;
-    }
-
-    rc = ngx_cred_redis_password_line(fd, mode, text, reading);
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      ngx_close_file_n " \"%V\" failed", path);
-    }
-
-    if (rc != NGX_OK) {
-        ngx_explicit_memzero(ngx_cred_redis_password_buffer,
-                             sizeof(ngx_cred_redis_password_buffer));
+    if (rc == NGX_DECLINED) {
+        reading->before = text->len ? "too long password in" : "no password in";
+        reading->after = "";
     }
 
     return rc;
-}
-
-
-static ngx_int_t
-ngx_cred_redis_password_line(ngx_fd_t fd, ngx_uint_t mode, ngx_str_t *text,
-    ngx_cred_redis_reading_t *reading)
-{
-    u_char           *p, *buf;
-    ssize_t           n;
-    ngx_file_info_t   fi;
-
-    buf = ngx_cred_redis_password_buffer;
-
-    /* only a start may wait for what is no file */
-
-    if (mode & NGX_FILE_NONBLOCK) {
-
-        if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-            reading->err = ngx_errno;
-            reading->before = ngx_fd_info_n;
-            reading->after = " failed";
-            return NGX_ERROR;
-        }
-
-        if (!ngx_is_file(&fi)) {
-            reading->before = "no regular file is";
-            reading->after = "";
-            return NGX_ERROR;
-        }
-    }
-
-    n = ngx_read_fd(fd, buf, sizeof(ngx_cred_redis_password_buffer));
-
-    if (n == -1) {
-        reading->err = ngx_errno;
-        reading->before = ngx_read_fd_n;
-        reading->after = " failed";
-        return NGX_ERROR;
-    }
-
-    p = ngx_strlchr(buf, buf + n, LF);
-
-    text->data = buf;
-    text->len = p ? p - buf : n;
-
-    if (p) {
-        ngx_explicit_memzero(p, buf + n - p);
-    }
-
-    if (text->len && text->data[text->len - 1] == CR) {
-        text->len--;
-    }
-
-    if (text->len == 0 || text->len > NGX_CRED_REDIS_PASSWORD_LEN) {
-        reading->before = text->len ? "too long password in" : "no password in";
-        reading->after = "";
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 

@@ -54,8 +54,8 @@ static ngx_uint_t server_is(ngx_str_t *s, const char *text);
 
 
 static const server_script_t  server_scripts[] = {
-    server_row("delete.lua", DELETE, 13, 8, NULL, 0, NULL, 0),
-    server_row("acknowledge.lua", ACKNOWLEDGE, 8, 7, "$-1\r\n", 0, NULL, 0),
+    server_row("delete.lua", DELETE, 13, 9, NULL, 0, NULL, 0),
+    server_row("acknowledge.lua", ACKNOWLEDGE, 8, 8, "$-1\r\n", 0, NULL, 0),
     server_row("claim.lua", CLAIM, 8, 1, "*0\r\n", 0, NULL, 0),
     server_row("again.lua", AGAIN, 5, 1, "", 0, NULL, 0),
     server_row("stream.lua", STREAM, 5, 1, "", 0, NULL, 0),

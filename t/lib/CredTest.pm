@@ -423,6 +423,37 @@ CredTest::Cluster:
     slot_begin(KEY, NAME)   a move for slot_keys(MOVE, KEY, ...) and
                             slot_end(MOVE)
 
+=head1 STUBS
+
+CredTest::Stub, for systems behind connectors: HTTP servers, gone with the block.
+
+    stub(KIND, ARGUMENTS)   "Kong", "APISIX", "Tyk" or "Vault"; what they are in
+                            place of is said in CredTest::Stub::KIND
+    web(SUB)                says what SUB returns of a request and of itself:
+                            [STATUS, [HEADERS], BODY], or an array of steps
+    ->port(AT), ->url(AT)   of what is managed, or of "gateway"
+    ->show(KEY, AT)         the status with which a gateway meets this key
+    ->do(METHOD, ...)       of the kind, in its process: add, there, ...
+    ->rule(on => REGEX, at => PORT, kept => 1, times => N, act => 1, dies => 1,
+           steps => [...])
+                            for requests to come, by "METHOD TARGET", or only
+                            those on a connection that had one before; in place
+                            of the answer, or after it has done what it was asked
+                            for; as one that dies before it tells anybody; once,
+                            or N times, 0 is for ever
+    ->lose(...)             it acts, and nobody hears of it
+    ->ignore(...)           it closes the connection
+    ->keep(...)             it acts, and its answer waits for ->release(RULE)
+    ->say(STATUS, [HEADERS], BODY, ...)     it says that, and does not act
+    ->matched(RULE), ->wait_matched(RULE, N), ->forget
+    ->down, ->up, ->hang_up, ->freeze, ->thaw, ->connections(AT)
+    ->requests(AT), ->asked(AT)       what has come: hashes, "METHOD TARGET"
+    ->faults                what of that was no perfect HTTP
+
+    end("reset"), pause(SECONDS), hold(), drip(BYTES, SECONDS), endless(BYTES)
+                            are steps, others are bytes
+    response(STATUS, [HEADERS], BODY)       the bytes of an answer
+
 CRED_NGINX, CRED_MODULE and CRED_REDIS_SERVER name other binaries, CRED_KEEP=1
 keeps the logs, CRED_PATIENCE are the seconds that whatever is waited for may
 take, 30 if it is not set: a busy machine is no fault.

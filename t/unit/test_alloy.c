@@ -199,6 +199,12 @@ test_answers(void)
             "\"message\":\"Insufficient permissions\"}"),
             "alloy: forbidden");
 
+    unit_is(request_result(&rq, NGX_CRED_NEWER),
+            unit_string("409\nContent-Type: application/json\n\n"
+            "{\"error\":\"Conflict\",\"message\":\"Credential is newer than "
+            "the revision that was to be deleted\"}"),
+            "alloy: newer");
+
     unit_is(request_result(&rq, NGX_CRED_NOT_FOUND),
             unit_string("404\nContent-Type: application/json\n\n"
             "{\"error\":\"Not Found\",\"message\":\"Credential not found\"}"),

@@ -28,7 +28,8 @@ test_table(void)
 
         unit_ok(n == 1, "table: %s", api->name.data);
         unit_ok(api->method && api->headers[0].len && api->route
-                && api->identify && api->answer && api->unclear.len,
+                && api->identify && api->answer && api->bad_dry_run.len
+                && api->bad_revision.len,
                 "table: %s: complete", api->name.data);
     }
 

@@ -359,6 +359,14 @@ test_answers(void)
             "\"Credential (username: api-user) was not found!\"}"),
             "apinizer: no such credential");
 
+    unit_is(request_result(&rq, NGX_CRED_NEWER),
+            unit_string("409\n"
+            "Content-Type: application/json;charset=UTF-8\n\n"
+            "{\"error\":\"conflict\",\"error_description\":"
+            "\"Credential (username: api-user) is newer than the revision "
+            "that was to be deleted!\"}"),
+            "apinizer: newer");
+
     unit_is(request_result(&rq, NGX_CRED_UNAVAILABLE),
             unit_string("503\n"
             "Content-Type: application/json;charset=UTF-8\n"

@@ -233,6 +233,14 @@ test_answers(void)
             "use these credentials and try again.\"}"),
             "deepset: in use");
 
+    unit_is(request_result(&rq, NGX_CRED_NEWER),
+            unit_string("409\n"
+            "Content-Type: application/json\n\n"
+            "{\"detail\":\"We couldn't delete the specified S3 credentials "
+            "because they are newer than the revision that was to be "
+            "deleted.\"}"),
+            "deepset: newer");
+
     unit_is(request_result(&rq, NGX_CRED_NOT_FOUND),
             unit_string("404\n"
             "Content-Type: application/json\n\n"

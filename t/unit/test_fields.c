@@ -163,6 +163,58 @@ test_traceparent(void)
 }
 
 
+static void
+test_revision(void)
+{
+    ngx_uint_t  i;
+
+    static struct {
+        const char  *value;
+        ngx_int_t    rc;
+    } tests[] = {
+        { "0", NGX_OK },
+        { "7", NGX_OK },
+        { "007", NGX_OK },
+        { "1234567890", NGX_OK },
+        { "18446744073709551616", NGX_OK },
+        { "99999999999999999999", NGX_OK },
+        { "00000000000000000000", NGX_OK },
+        { "100000000000000000000", NGX_DECLINED },
+        { "000000000000000000001", NGX_DECLINED },
+        { "", NGX_DECLINED },
+        { " ", NGX_DECLINED },
+        { " 7", NGX_DECLINED },
+        { "7 ", NGX_DECLINED },
+        { "7\t", NGX_DECLINED },
+        { "7\n", NGX_DECLINED },
+        { "+7", NGX_DECLINED },
+        { "-7", NGX_DECLINED },
+        { "-0", NGX_DECLINED },
+        { "7.0", NGX_DECLINED },
+        { "7,", NGX_DECLINED },
+        { "7, 7", NGX_DECLINED },
+        { "0x7", NGX_DECLINED },
+        { "7e1", NGX_DECLINED },
+        { "7:", NGX_DECLINED },
+        { "/7", NGX_DECLINED },
+        { "\"7\"", NGX_DECLINED },
+        { "\xd9\xa3", NGX_DECLINED },
+        { "*", NGX_DECLINED }
+    };
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        unit_ok(ngx_cred_fields_revision(
+                    unit_bytes(tests[i].value, ngx_strlen(tests[i].value)))
+                == tests[i].rc, "revision: %s", tests[i].value);
+    }
+
+    unit_ok(ngx_cred_fields_revision(unit_bytes("7\0", 2)) == NGX_DECLINED,
+            "revision: a zero byte");
+    unit_ok(ngx_cred_fields_revision(unit_repeat('7', 100000))
+            == NGX_DECLINED, "revision: many digits");
+}
+
+
 int
 main(void)
 {
@@ -170,6 +222,7 @@ main(void)
 
     test_wait();
     test_traceparent();
+    test_revision();
 
     return unit_done();
 }

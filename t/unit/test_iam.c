@@ -166,6 +166,15 @@ test_answers(void)
             "\"code\":403,\"title\":\"Forbidden\"}}"),
             "iam: forbidden");
 
+    unit_is(request_result(&rq, NGX_CRED_NEWER),
+            unit_string("409\n"
+            "Content-Type: application/json\n"
+            "X-Request-Id: 0123456789abcdef0123456789abcdef\n\n"
+            "{\"error\":{\"message\":\"Credential is newer than the revision "
+            "that was to be deleted.\",\"code\":409,"
+            "\"title\":\"Conflict\"}}"),
+            "iam: newer");
+
     unit_is(request_result(&rq, NGX_CRED_NOT_FOUND),
             unit_string("404\n"
             "Content-Type: application/json\n"

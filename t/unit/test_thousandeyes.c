@@ -320,6 +320,19 @@ test_rate(void)
             "{\"errorMessage\":\"Credential not found\"}"),
             "thousandeyes: not found");
 
+    outcome.result = NGX_CRED_NEWER;
+
+    unit_is(request_answer(&rq, &outcome),
+            unit_string("409\n"
+            "Content-Type: application/json;charset=UTF-8\n"
+            "X-Content-Type-Options: nosniff\n"
+            "X-Organization-Rate-Limit-Limit: 240\n"
+            "X-Organization-Rate-Limit-Remaining: 236\n"
+            "X-Organization-Rate-Limit-Reset: 1573849500\n\n"
+            "{\"errorMessage\":\"Credential is newer than the revision that "
+            "was to be deleted\"}"),
+            "thousandeyes: newer");
+
     outcome.result = NGX_CRED_FORBIDDEN;
     outcome.rate_remaining = 0;
 

@@ -145,7 +145,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
   const answer = await registry.cred_delete(PREFIX + ':audit', PREFIX,
     12000, 'apinizer', 1, 0, '', 0, Date.now() + 2000, 100000, operation, hash, '',
     request.params.project, request.params.username,
-    request.headers['x-real-ip'] || request.ip, '', 'all')
+    request.headers['x-real-ip'] || request.ip, '', '', 'all')
 
   const [, result, , , member, first, count] = answer
 
@@ -158,7 +158,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
 
   const tasks = []
 
-  for (let i = first; i < first + 3 * count; i += 3) {
+  for (let i = first; i < first + 4 * count; i += 4) {
     const name = answer[i]
     const env = environment(answer[i + 1])
     const start = Date.now()
@@ -166,7 +166,7 @@ fastify.delete('/apiops/projects/:project/credentials/:username/', { schema }, a
     tasks.push(undeploy(name, env, member)
       .then(([state, error, progress]) => {
         if (receipts.length === 0) setImmediate(acknowledge)
-        receipts.push(name, member, state, error, Date.now() - start, progress, '')
+        receipts.push(name, member, state, error, Date.now() - start, progress, '', '')
         const success = state !== 'pending'
         return {
           environmentName: name,

@@ -183,7 +183,8 @@ sub receipt {
 # Starts an nginx of its own; returns a hash with its port and the pid of its
 # master.  "url" is that of its environment; "http", "server" and "main" are
 # more of its configuration, "access" is what stands before its page; without
-# "workers" (0) there is no master, either; a "daemon" can be upgraded
+# "workers" (0) there is no master, either; a "daemon" can be upgraded; "port" is
+# one that it had before
 
 sub gateway_start {
     my ($name, %args) = @_;
@@ -194,7 +195,8 @@ sub gateway_start {
     };
 
     my $g = $Gateways{$name} = {
-        name => $name, port => free_port(), dir => "$Dir/gateway-$name",
+        name => $name, port => $args{port} // free_port(),
+        dir => "$Dir/gateway-$name",
         args => \%args,
     };
 

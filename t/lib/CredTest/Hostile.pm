@@ -380,7 +380,7 @@ sub locations {
 
 
 # an answer to delete.lua with other elements than a good one has, by number, and
-# with these environments
+# with these environments, of which there is nothing to know
 
 sub deleting {
     my ($elements, @cascade) = @_;
@@ -388,7 +388,8 @@ sub deleting {
     return sub {
         my @is = (':1700000000000', 'deleted', 'alice', 'MyProject',
                   "apinizer:MyProject:$_[17]:0:$_[13]", ':8',
-                  ':' . @cascade / 3, '', @cascade);
+                  ':' . @cascade / 3, '',
+                  map { (@cascade[3 * $_ .. 3 * $_ + 2], '') } 0 .. @cascade / 3 - 1);
         @is[keys %$elements] = values %$elements;
         return bytes(\@is);
     };

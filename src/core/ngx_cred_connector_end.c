@@ -1,0 +1,191 @@
+
+/*
+ * Copyright (C) ngx_cred_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+/* how an attempt at a connector ends */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_cred_status.h>
+#include <ngx_cred_connector_attempt.h>
+
+
+#define NGX_CRED_ATTEMPT_LATER      86400   /* the longest Retry-After that is
+                                               obeyed, in seconds */
+#define NGX_CRED_ATTEMPT_ERROR      512
+
+
+/* in the order of ngx_cred_attempt_step_e */
+
+static const char  *ngx_cred_attempt_steps[] = {
+    "match",
+    "request",
+    "control",
+    "purge",
+    "verify"
+};
+
+
+/*
+ * It is gone there: since when is known, unless nobody who looks for it has
+ * taken it out.  Caches that nobody can ask have it for a while.
+ */
+
+void
+ngx_cred_attempt_settle(ngx_cred_attempt_t *attempt)
+{
+    int64_t                   since, age;
+    ngx_str_t                 error;
+    ngx_msec_t                settle;
+    ngx_cred_undeployment_t  *u;
+
+    u = attempt->u;
+    settle = attempt->connector->settle;
+    since = ngx_max(u->known.unclear, u->known.heard);
+
+    if (since == 0 && !attempt->acted && !attempt->success) {
+        ngx_cred_attempt_done(attempt, NGX_CRED_NOT_DEPLOYED);
+        return;
+    }
+
+    /* some say each time that they did it: the first time counts */
+
+    age = (attempt->acted || (attempt->success && u->known.heard == 0))
+          ? 0 : u->now - since;
+
+    if (age >= (int64_t) settle) {
+        ngx_cred_attempt_done(attempt, NGX_CRED_UNDEPLOYED);
+        return;
+    }
+
+    u->due = settle - (ngx_msec_t) ngx_max(age, 0);
+
+    ngx_str_set(&error, "it is gone there, and its caches are waited for");
+
+    ngx_cred_attempt_tell(attempt, 0, NULL);
+    ngx_cred_attempt_failed(attempt, NGX_CRED_GATEWAYS, &error);
+}
+
+
+void
+ngx_cred_attempt_refused(ngx_cred_attempt_t *attempt,
+    ngx_cred_web_response_t *response, ngx_cred_said_e said)
+{
+    u_char                     buf[NGX_CRED_ATTEMPT_ERROR], *p, *last;
+    ngx_str_t                  error;
+    ngx_cred_undeployment_t   *u;
+
+    u = attempt->u;
+
+    last = buf + sizeof(buf);
+    p = ngx_slprintf(buf, last, "%s: answer %ui",
+                     ngx_cred_attempt_steps[attempt->step], response->status);
+
+    switch (said) {
+
+    case NGX_CRED_SAID_DENIED:
+        p = ngx_slprintf(p, last, ", the connector is not allowed to do this");
+        u->due = u->registry->retry_max;
+        break;
+
+    case NGX_CRED_SAID_LATER:
+        u->due = 1000 * ngx_min(response->retry_after,
+                                NGX_CRED_ATTEMPT_LATER);
+        break;
+
+    case NGX_CRED_SAID_ELSEWHERE:
+        p = ngx_slprintf(p, last, ", which is not followed");
+
+        if (response->location.len) {
+            p = ngx_slprintf(p, last, ", to \"%V\"", &response->location);
+        }
+
+        break;
+
+    case NGX_CRED_SAID_MAYBE:
+        p = ngx_slprintf(p, last, ", which does not say that it is gone");
+        break;
+
+    default:
+
+        if (attempt->step == NGX_CRED_ATTEMPT_VERIFY) {
+            p = ngx_slprintf(p, last, ", it is not known to be gone");
+
+        } else if (response->encoded) {
+            p = ngx_slprintf(p, last, ", encoded though not asked for");
+        }
+    }
+
+    error.data = buf;
+    error.len = p - buf;
+
+    p = ngx_cred_net_printable(buf, last, &error);
+    error.len = p - buf;
+
+    ngx_cred_attempt_tell(attempt, response->status, &error);
+    ngx_cred_attempt_failed(attempt, NGX_CRED_REFUSED, &error);
+}
+
+
+void
+ngx_cred_attempt_done(ngx_cred_attempt_t *attempt, ngx_cred_state_e state)
+{
+    ngx_cred_attempt_tell(attempt, 0, NULL);
+
+    ngx_cred_status_connector_answered(attempt->u->registry,
+                                       &attempt->u->environment);
+
+    ngx_cred_undeploy_settled(attempt->u, state);
+}
+
+
+/* what it may have done, and what it said it did, is to be remembered */
+
+void
+ngx_cred_attempt_failed(ngx_cred_attempt_t *attempt, ngx_cred_reason_e reason,
+    ngx_str_t *error)
+{
+    attempt->u->unclear_now = attempt->acted;
+    attempt->u->heard_now = attempt->success;
+
+    ngx_cred_undeploy_failed(attempt->u, reason, error);
+}
+
+
+/* what a target answers is told once, until it answers something else */
+
+void
+ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
+    ngx_str_t *error)
+{
+    ngx_uint_t       told;
+    ngx_cred_web_t  *web;
+
+    web = ngx_cred_web_get(&attempt->connector->web, &attempt->u->environment,
+                           attempt->u->registry);
+    if (web == NULL) {
+        return;
+    }
+
+    told = (ngx_uint_t) (uintptr_t) ngx_cred_web_context(web);
+
+    if (told == status) {
+        return;
+    }
+
+    ngx_cred_web_set_context(web, (void *) (uintptr_t) status);
+
+    if (error) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cred_web_log(web), 0,
+                      "undeployment was refused: %V", error);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cred_web_log(web), 0,
+                  "undeployments are taken again");
+}
