@@ -6,7 +6,7 @@ use warnings;
 use Test::More;
 
 my @programs = qw(start exact reload revisions stop forget kill gateways
-                  failover);
+                  failover connectors);
 
 plan(tests => scalar @programs);
 

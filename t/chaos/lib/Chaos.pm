@@ -16,12 +16,14 @@ use Chaos::Client;
 use Chaos::Nginx;
 use Chaos::Process;
 use Chaos::Redis;
+use Chaos::Target;
 
 my ($Owner, $Mode) = ($$);
 
 my @Exports = (qw(full size figure ms percentile spread one_of),
                @Chaos::Client::EXPORT, @Chaos::Nginx::EXPORT,
-               @Chaos::Process::EXPORT, @Chaos::Redis::EXPORT);
+               @Chaos::Process::EXPORT, @Chaos::Redis::EXPORT,
+               @Chaos::Target::EXPORT);
 
 
 sub import {

@@ -14,11 +14,12 @@ use Time::HiRes ();
 our @EXPORT = qw(deletes delete_one);
 
 
-# Sends what "next" returns (a hash with "port", "id" and what else the caller
-# keeps there; undef is nothing now), up to "clients" at a time, until there is
-# nothing and "more" is false.  Calls "done" with each, which has then "status"
-# (0: lost), "body", "operation" and "seconds".  "hang_up" in it: the client
-# does not wait for its answer.  "tick" is called every few milliseconds.
+# Sends what "next" returns (a hash with "port", "id", lines of "headers" if
+# there are any, and what else the caller keeps there; undef is nothing now), up
+# to "clients" at a time, until there is nothing and "more" is false.  Calls
+# "done" with each, which has then "status" (0: lost), "body", "operation" and
+# "seconds".  "hang_up" in it: the client does not wait for its answer.  "tick"
+# is called every few milliseconds.
 
 sub deletes {
     my (%args) = @_;
@@ -126,7 +127,8 @@ sub send_delete {
     return syswrite $sock,
         "DELETE /apiops/projects/shop/credentials/c$request->{id}/ HTTP/1.1\r\n"
         . "Host: localhost\r\nAuthorization: Bearer secret\r\n"
-        . ($keepalive ? '' : "Connection: close\r\n") . "\r\n";
+        . ($keepalive ? '' : "Connection: close\r\n")
+        . ($request->{headers} // '') . "\r\n";
 }
 
 

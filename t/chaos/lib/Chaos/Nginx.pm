@@ -220,6 +220,33 @@ sub kill {
 }
 
 
+# all of its processes
+
+sub stop {
+    my ($self) = @_;
+    my %processes = $self->processes;
+    CORE::kill('STOP', @{ $self->{stopped} = [ sort keys %processes ] });
+}
+
+sub cont { CORE::kill('CONT', @{ $_[0]{stopped} }) }
+
+
+# with the configuration of now; returns what tells whether it is in effect
+
+sub reload {
+    my ($self) = @_;
+
+    my %old = map { $_ => 1 } $self->workers;
+
+    $self->configure;
+    $self->signal('HUP');
+
+    return sub {
+        return $self->{args}{workers} == grep { !$old{$_} } $self->workers;
+    };
+}
+
+
 sub master {
     my ($self) = @_;
     my ($pid) = slurp("$self->{dir}/nginx.pid") =~ /(\d+)/;
