@@ -9,6 +9,7 @@ use Digest::SHA ();
 use JSON::PP ();
 use MIME::Base64 ();
 use POSIX ();
+use Time::HiRes ();
 
 our %Sample = sample();
 
@@ -1166,3 +1167,191 @@ like(join(' ', ($::Kong->asked)[0, 1]), qr{^DELETE \S+ GET /key-auths/${main::Id
 $::Kong->do(add => 'MyProject', "${main::Id}9", 'KEY9');
 ends_as($operation, 'undeployed');
 is($::Kong->show('KEY9'), 401, 'refused');
+
+
+
+=== TEST 52: targets that somebody did not mean
+--- before
+apisix();
+--- http_config eval
+$::Config
+--- config
+location /apiops/ { cred_delete apinizer; }
+location = /status { cred_status json; }
+--- script
+for my $target ("c1\n", 'c1 ', ' c1', "\tc1", "c1\r") {
+    my $id = 't' . ord(substr $target, -1) . length $target;
+    credential($id);
+    target($id, $target);
+    my $operation = is_pending('refused', 'not asked for', $id);
+    like(attempted($operation)->{error}, qr/begins or ends with a space/, 'the error');
+}
+
+is_deeply([$::Apisix->asked], [], 'of nobody');
+is($::Apisix->show('KEY1'), 200, 'it is accepted');
+is(told('undeployment was refused: the target begins or ends'), 1, 'told once');
+
+my $status = JSON::PP::decode_json(call('GET', '/status')->{body});
+my ($is) = grep { $_->{name} eq 'production' } @{ $status->{environments} };
+like(JSON::PP::encode_json($is->{error}), qr/the target begins or ends with/,
+     'the status shows it');
+
+
+
+=== TEST 53: APISIX, and the consumer is gone as well
+--- before
+apisix();
+target('api-user', 'c9');
+$::Apisix->do(remove => 'MyProject') if $::Apisix->can('remove');
+our $Rule = $::Apisix->say(404, [], '{"message":"Key not found"}' . "\n",
+                           on => '^GET /apisix/admin/consumers/MyProject$', times => 0);
+--- script
+my $operation = is_pending('refused');
+like(attempted($operation)->{error}, qr/^control: answer 404/, 'the error');
+$::Apisix->forget;
+ends_as($operation, 'not_deployed');
+
+
+
+=== TEST 54: verify by HEAD
+--- before
+talks(sub { [200, [], 'ok'] }, 'success 200 ok; gone 404; verify HEAD "/{target}"; timeout 2s;');
+$::Web->rule(on => '^HEAD', times => 0,
+    steps => ["HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n"]);
+--- script
+answer_is(del('api-user'), 'done', everywhere());
+
+
+
+=== TEST 55: what "verify" has found to be there is not heard to be gone
+--- before
+talks(sub { my ($r, $self) = @_;
+            $r->{method} eq 'DELETE' ? [200, [], 'ok']
+            : $self->{gone} ? [404, [], 'no'] : [200, [], 'there'] },
+      'success 200 ok; gone 404; verify GET "/{target}"; settle 3s;');
+--- script
+my $operation = operation(del('api-user'));
+attempted($operation, 4);
+my $is = receipt($operation);
+ok(!exists $is->{heard}, 'nothing is believed');
+ok($is->{unclear}, 'but it may have acted');
+my $there = Time::HiRes::time();
+$::Web->do('set', gone => 1);
+$is = ends_as($operation, 'undeployed');
+cmp_ok($is->{last} / 1000 - $there, '>=', 2.9, 'caches were waited for');
+
+
+
+=== TEST 56: who says each time that it did it is waited for once
+--- before
+talks(sub { my ($r, $self) = @_;
+            [200, [], 'deleted'] },
+      'success 200 deleted; gone 404 "no such key"; settle 2s;');
+--- script
+my $operation = operation(del('api-user'));
+ok(settled(), 'settled');
+my @asked = grep { $_->{method} eq 'DELETE' } $::Web->requests;
+my $is = receipt($operation);
+cmp_ok($is->{last} / 1000 - $asked[0]{time}, '>=', 1.9, 'since the first delete');
+is(scalar @asked, 2, 'asked twice');
+
+
+
+=== TEST 57: Retry-After is not cut short by another credential's success
+--- before
+talks(sub { [$_[0]{target} =~ /busy/ ? 429 : 200, ['Retry-After: 3600'], 'ok'] },
+      'success 200; settle 500ms; timeout 200ms;');
+for my $i (1 .. 20) { credential("b$i"); target("b$i", "busy$i"); }
+for my $i (1 .. 5) { credential("x$i"); target("x$i", "x$i"); }
+--- script
+del("b$_") for 1 .. 20;
+my $busy = sub { scalar grep { /busy/ } $::Web->asked };
+is($busy->(), 20, 'asked once each');
+for my $i (1 .. 5) {
+    $::Web->say(500, [], '', on => "x$i");
+    my $operation = operation(del("x$i"));
+    receipt_when($operation, sub { $_[0]{state} eq 'undeployed' });
+    is($busy->(), 20, "the others are not asked: $i");
+}
+sleep 1;
+is($busy->(), 20, 'nor later');
+
+
+
+=== TEST 58: Retry-After: 0
+--- before
+talks(sub { [429, ['Retry-After: 0'], 'busy'] }, 'success 200;');
+--- script
+my $operation = operation(del('api-user'));
+sleep 4;
+cmp_ok(scalar(() = $::Web->asked), '<', 16, 'it is not hammered');
+cmp_ok(receipt($operation)->{attempts}, '>', 1, 'but asked');
+
+
+
+=== TEST 59: success elsewhere vouches for another workspace
+--- before
+talks(sub { [$_[0]{target} =~ /^.production/ && $_[0]{method} eq 'DELETE' ? 200 : 404, [], 'whatever'] },
+      'success 200; gone 404; verify GET "/{environment}/{target}";');
+connectors(web => 'url ' . $::Web->url . '; request DELETE "/{environment}/{target}";'
+  . 'success 200; gone 404; verify GET "/{environment}/{target}";');
+redis('registry', 'HSET', '{cred}:environments', 'typo', 'connector:web');
+target('api-user', 'T2', 'typo');
+credential('more'); target('more', 'T3'); target('more', 'T4', 'typo');
+--- script
+del('api-user');
+is(receipt(operation(del('more')), 'typo')->{state}, 'pending',
+   'a 404 of another workspace is no word');
+
+
+
+=== TEST 60: a pending entry with the score -inf
+--- before
+talks(sub { [500, [], ''] }, 'success 200;');
+credential('more'); target('more', 't2');
+--- script
+my $operation = operation(del('api-user'));
+my $second = operation(del('more'));
+my ($member) = redis('registry', 'ZRANGE', '{cred}:pending:production', 0, -1) =~ /(\S+$operation)/;
+redis('registry', 'ZADD', '{cred}:pending:production', '-inf', $member);
+for my $is ($operation, $second) {
+    my $n = receipt($is)->{attempts};
+    cmp_ok(attempted($is, $n + 2)->{attempts}, '>', $n, 'claims go on');
+}
+
+
+
+=== TEST 61: unclear of a receipt that is rounded up
+--- before
+talks(sub { [500, [], ''] }, 'success 200;');
+credential('more'); target('more', 't2');
+--- script
+my $operation = operation(del('api-user'));
+my $second = operation(del('more'));
+my ($member) = redis('registry', 'ZRANGE', '{cred}:pending:production', 0, -1) =~ /(\S+$operation)/;
+redis('registry', 'EVAL', <<'END', 0, $operation, $member);
+local due = redis.call('ZSCORE', '{cred}:pending:production', ARGV[2])
+redis.call('HSET', '{cred}:operation:' .. ARGV[1], 'environment:production',
+           '{"state":"pending","attempts":1,"unclear":999999999999999.9,"next":'
+           .. due .. '}')
+END
+
+for my $is ($operation, $second) {
+    my $n = receipt($is)->{attempts};
+    cmp_ok(attempted($is, $n + 2)->{attempts}, '>', $n, 'claims go on');
+}
+
+
+=== TEST 62: 200 environments, ten deletes at once: connections are left
+--- before
+talks(sub { [200, [], ''] }, 'success 200; timeout 5s;');
+redis('registry', 'HSET', '{cred}:environments', map { ("e$_" => 'connector:web') } 1 .. 200);
+for my $i (1 .. 10) {
+    credential("x$i");
+    redis('registry', 'HSET', "{cred}:apinizer:credential:MyProject:x$i",
+          map { ("target:e$_" => "t$i-$_") } 1 .. 200);
+}
+--- script
+my @socks = map { my $sock = http_open(); print $sock del_raw("x$_"); $sock } 1 .. 10;
+http_parse(http_read($_)) for @socks;
+unlike(error_log_text(), qr/worker_connections are not enough/, 'no alert');

@@ -142,6 +142,8 @@ typedef struct {
     unsigned                    webhook:1;
 
     ngx_msec_t                  succeeded_at;  /* of this worker; 0: never */
+    uint32_t                    succeeded_in;  /* ... in the environment and
+                                                  scope of that CRC */
 } ngx_cred_connector_t;
 
 

@@ -17,8 +17,7 @@
 #include <ngx_cred_connector_attempt.h>
 
 
-#define NGX_CRED_ATTEMPT_SUCCEEDED  60000   /* how long a success vouches for
-                                               the target, in milliseconds */
+#define NGX_CRED_ATTEMPT_IMPOSSIBLE 1       /* told in place of a status */
 
 
 static ngx_int_t ngx_cred_attempt_values(ngx_cred_attempt_t *attempt,
@@ -26,6 +25,8 @@ static ngx_int_t ngx_cred_attempt_values(ngx_cred_attempt_t *attempt,
 static ngx_int_t ngx_cred_attempt_member(ngx_cred_attempt_t *attempt);
 static void ngx_cred_attempt_call(ngx_cred_attempt_t *attempt,
     ngx_cred_attempt_step_e step);
+static void ngx_cred_attempt_impossible(ngx_cred_attempt_t *attempt,
+    ngx_str_t *error);
 static ngx_cred_connector_call_t *ngx_cred_attempt_of(
     ngx_cred_attempt_t *attempt);
 static void ngx_cred_attempt_answer(ngx_cred_web_request_t *request,
@@ -88,7 +89,7 @@ ngx_cred_connector_undeploy(ngx_cred_undeployment_t *u)
     rc = ngx_cred_attempt_values(attempt, &err);
 
     if (rc != NGX_OK) {
-        ngx_cred_attempt_failed(attempt, NGX_CRED_REFUSED, &err);
+        ngx_cred_attempt_impossible(attempt, &err);
         return;
     }
 
@@ -210,7 +211,7 @@ ngx_cred_attempt_call(ngx_cred_attempt_t *attempt,
                                  &err);
 
     if (rc != NGX_OK) {
-        ngx_cred_attempt_failed(attempt, NGX_CRED_REFUSED, &err);
+        ngx_cred_attempt_impossible(attempt, &err);
         return;
     }
 
@@ -221,12 +222,25 @@ ngx_cred_attempt_call(ngx_cred_attempt_t *attempt,
         return;
     }
 
+    attempt->request.head = (request.call->method.len == 4
+                             && ngx_strncmp(request.call->method.data, "HEAD",
+                                            4) == 0);
     attempt->request.sent = 0;
     attempt->request.again = 0;
 
     if (ngx_cred_web_send(web, &attempt->request) != NGX_OK) {
         ngx_cred_attempt_broken(attempt);
     }
+}
+
+
+/* there is no request that could be made of it */
+
+static void
+ngx_cred_attempt_impossible(ngx_cred_attempt_t *attempt, ngx_str_t *error)
+{
+    ngx_cred_attempt_tell(attempt, NGX_CRED_ATTEMPT_IMPOSSIBLE, error);
+    ngx_cred_attempt_failed(attempt, NGX_CRED_REFUSED, error);
 }
 
 
@@ -368,7 +382,6 @@ static void
 ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
     ngx_cred_web_response_t *response)
 {
-    ngx_uint_t             vouched;
     ngx_cred_said_e        said;
     ngx_cred_connector_t  *connector;
 
@@ -381,7 +394,6 @@ ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
     case NGX_CRED_SAID_SUCCESS:
 
         attempt->success = 1;
-        connector->succeeded_at = ngx_current_msec;
 
         if (connector->verify.method.len) {
             ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
@@ -401,11 +413,9 @@ ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
 
     case NGX_CRED_SAID_MAYBE:
 
-        vouched = connector->succeeded_at
-                  && ngx_current_msec - connector->succeeded_at
-                     < NGX_CRED_ATTEMPT_SUCCEEDED;
-
-        if (connector->verify.method.len && vouched) {
+        if (connector->verify.method.len
+            && ngx_cred_attempt_is_vouched(attempt))
+        {
             ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
             return;
         }

@@ -38,7 +38,9 @@ typedef struct {
     ngx_cred_attempt_step_e       step;
     ngx_uint_t                    purged;      /* calls */
     ngx_str_t                     etag;
-    unsigned                      success:1;   /* it says that it did */
+    unsigned                      success:1;   /* it says that it did ... */
+    unsigned                      proven:1;    /* ... and "verify" found it to
+                                                  be gone, if there is one */
     unsigned                      verified:1;  /* it is not there, either way */
     unsigned                      acted:1;     /* it may have, unheard: in this
                                                   attempt */
@@ -58,6 +60,9 @@ void ngx_cred_attempt_settle(ngx_cred_attempt_t *attempt);
 
 void ngx_cred_attempt_done(ngx_cred_attempt_t *attempt,
     ngx_cred_state_e state);
+
+/* whether the target has done there, within a minute, what it was asked for */
+ngx_uint_t ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt);
 
 /* pending: for what was answered, or for "error" (copied) */
 void ngx_cred_attempt_refused(ngx_cred_attempt_t *attempt,

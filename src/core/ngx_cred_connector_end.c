@@ -15,9 +15,15 @@
 #include <ngx_cred_connector_attempt.h>
 
 
+#define NGX_CRED_ATTEMPT_SUCCEEDED  60000   /* how long a success vouches for
+                                               the target, in milliseconds */
 #define NGX_CRED_ATTEMPT_LATER      86400   /* the longest Retry-After that is
                                                obeyed, in seconds */
 #define NGX_CRED_ATTEMPT_ERROR      512
+
+
+static void ngx_cred_attempt_vouch(ngx_cred_attempt_t *attempt);
+static uint32_t ngx_cred_attempt_place(ngx_cred_attempt_t *attempt);
 
 
 /* in the order of ngx_cred_attempt_step_e */
@@ -53,10 +59,15 @@ ngx_cred_attempt_settle(ngx_cred_attempt_t *attempt)
         return;
     }
 
+    if (attempt->success) {
+        ngx_cred_attempt_vouch(attempt);
+    }
+
     /* some say each time that they did it: the first time counts */
 
-    age = (attempt->acted || (attempt->success && u->known.heard == 0))
-          ? 0 : u->now - since;
+    attempt->proven = (attempt->success && u->known.heard == 0);
+
+    age = (attempt->acted || attempt->proven) ? 0 : u->now - since;
 
     if (age >= (int64_t) settle) {
         ngx_cred_attempt_done(attempt, NGX_CRED_UNDEPLOYED);
@@ -69,6 +80,53 @@ ngx_cred_attempt_settle(ngx_cred_attempt_t *attempt)
 
     ngx_cred_attempt_tell(attempt, 0, NULL);
     ngx_cred_attempt_failed(attempt, NGX_CRED_GATEWAYS, &error);
+}
+
+
+/* for this scope of this environment, which may be another place each */
+
+static void
+ngx_cred_attempt_vouch(ngx_cred_attempt_t *attempt)
+{
+    ngx_cred_connector_t  *connector;
+
+    connector = attempt->connector;
+
+    connector->succeeded_at = ngx_current_msec;
+    connector->succeeded_in = ngx_cred_attempt_place(attempt);
+}
+
+
+ngx_uint_t
+ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt)
+{
+    ngx_cred_connector_t  *connector;
+
+    connector = attempt->connector;
+
+    return connector->succeeded_at
+           && connector->succeeded_in == ngx_cred_attempt_place(attempt)
+           && ngx_current_msec - connector->succeeded_at
+              < NGX_CRED_ATTEMPT_SUCCEEDED;
+}
+
+
+static uint32_t
+ngx_cred_attempt_place(ngx_cred_attempt_t *attempt)
+{
+    uint32_t    crc;
+    ngx_str_t  *environment, *scope;
+
+    environment = &attempt->values[NGX_CRED_PLACE_ENVIRONMENT];
+    scope = &attempt->values[NGX_CRED_PLACE_SCOPE];
+
+    ngx_crc32_init(crc);
+    ngx_crc32_update(&crc, environment->data, environment->len);
+    ngx_crc32_update(&crc, (u_char *) "", 1);
+    ngx_crc32_update(&crc, scope->data, scope->len);
+    ngx_crc32_final(crc);
+
+    return crc;
 }
 
 
@@ -94,8 +152,14 @@ ngx_cred_attempt_refused(ngx_cred_attempt_t *attempt,
         break;
 
     case NGX_CRED_SAID_LATER:
-        u->due = 1000 * ngx_min(response->retry_after,
-                                NGX_CRED_ATTEMPT_LATER);
+
+        /* at once is no time to wait for */
+
+        if (response->retry_after > 0) {
+            u->due = 1000 * ngx_min(response->retry_after,
+                                    NGX_CRED_ATTEMPT_LATER);
+        }
+
         break;
 
     case NGX_CRED_SAID_ELSEWHERE:
@@ -150,8 +214,10 @@ void
 ngx_cred_attempt_failed(ngx_cred_attempt_t *attempt, ngx_cred_reason_e reason,
     ngx_str_t *error)
 {
-    attempt->u->unclear_now = attempt->acted;
-    attempt->u->heard_now = attempt->success;
+    attempt->u->heard_now = attempt->proven;
+    attempt->u->unclear_now = attempt->acted
+                              || (attempt->success && !attempt->proven
+                                  && reason != NGX_CRED_GATEWAYS);
 
     ngx_cred_undeploy_failed(attempt->u, reason, error);
 }
@@ -165,6 +231,11 @@ ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
 {
     ngx_uint_t       told;
     ngx_cred_web_t  *web;
+
+    if (error) {
+        ngx_cred_status_connector_refused(attempt->u->registry,
+                                          &attempt->u->environment, error);
+    }
 
     web = ngx_cred_web_get(&attempt->connector->web, &attempt->u->environment,
                            attempt->u->registry);

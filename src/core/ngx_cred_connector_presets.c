@@ -91,7 +91,10 @@ static ngx_cred_preset_line_t  ngx_cred_preset_kong[] = {
 };
 
 
-/* before 3.11 the same call deletes the consumer, and answers with its key */
+/*
+ * Before 3.11 the same call deletes the consumer, and answers with its key: the
+ * consumer has to be there yet.
+ */
 
 static ngx_cred_preset_line_t  ngx_cred_preset_apisix[] = {
     ngx_cred_preset_2(REQUEST, "DELETE",
@@ -99,6 +102,7 @@ static ngx_cred_preset_line_t  ngx_cred_preset_apisix[] = {
     ngx_cred_preset_2(SUCCESS, "200", "/credentials/"),
     ngx_cred_preset_2(GONE, "404", "\"message\":\"Key not found\""),
     ngx_cred_preset_1(VERIFY, "GET"),
+    ngx_cred_preset_2(CONTROL, "GET", "/apisix/admin/consumers/{scope}"),
     ngx_cred_preset_end
 };
 

@@ -27,6 +27,7 @@ static ngx_uint_t ngx_cred_connector_fits(ngx_array_t *rules,
     ngx_cred_web_response_t *response, ngx_uint_t *text);
 static ngx_uint_t ngx_cred_connector_has_text(
     ngx_cred_web_response_t *response, ngx_str_t *text);
+static ngx_uint_t ngx_cred_connector_is_trimmed(ngx_str_t *target);
 static ngx_uint_t ngx_cred_connector_are_digits(u_char *p, size_t len);
 
 
@@ -291,6 +292,7 @@ char *
 ngx_cred_connector_lacks(ngx_cred_connector_t *connector, ngx_str_t *target)
 {
     ngx_uint_t                    i, places;
+    ngx_cred_connector_call_t    *purge;
     ngx_cred_connector_header_t  *header;
 
     places = connector->request.path.places | connector->match.path.places
@@ -303,6 +305,12 @@ ngx_cred_connector_lacks(ngx_cred_connector_t *connector, ngx_str_t *target)
         places |= header[i].value.places;
     }
 
+    purge = connector->purges.elts;
+
+    for (i = 0; i < connector->purges.nelts; i++) {
+        places |= purge[i].path.places;
+    }
+
     if (!(places & (1 << NGX_CRED_PLACE_TARGET))) {
         return NULL;
     }
@@ -311,11 +319,24 @@ ngx_cred_connector_lacks(ngx_cred_connector_t *connector, ngx_str_t *target)
         return "the credential had no field \"target:ENVIRONMENT\"";
     }
 
+    if (!ngx_cred_connector_is_trimmed(target)) {
+        return "the target begins or ends with a space or control character";
+    }
+
     if (!ngx_cred_connector_is_target(connector, target)) {
         return "the target has not the form that is demanded";
     }
 
     return NULL;
+}
+
+
+/* a newline that somebody did not mean would make another name of it */
+
+static ngx_uint_t
+ngx_cred_connector_is_trimmed(ngx_str_t *target)
+{
+    return target->data[0] > ' ' && target->data[target->len - 1] > ' ';
 }
 
 

@@ -174,7 +174,7 @@ ngx_cred_retry_undeployed(ngx_cred_undeployment_t *u)
 
     claim = u->data;
 
-    if (u->state != NGX_CRED_PENDING) {
+    if (u->state != NGX_CRED_PENDING || u->reason == NGX_CRED_GATEWAYS) {
         claim->done = 1;
         return;
     }

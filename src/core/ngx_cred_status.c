@@ -198,6 +198,20 @@ ngx_cred_status_connector_changed(ngx_str_t *name, ngx_str_t *error,
 
 
 void
+ngx_cred_status_connector_refused(ngx_cred_registry_t *registry,
+    ngx_str_t *name, ngx_str_t *error)
+{
+    ngx_cred_status_environment_t  *environment;
+
+    environment = ngx_cred_status_environment(registry, name);
+
+    if (environment) {
+        ngx_cred_status_error(&environment->redis, error);
+    }
+}
+
+
+void
 ngx_cred_status_connector_answered(ngx_cred_registry_t *registry,
     ngx_str_t *name)
 {

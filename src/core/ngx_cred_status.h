@@ -161,6 +161,10 @@ void ngx_cred_status_connector_changed(ngx_str_t *name, ngx_str_t *error,
 void ngx_cred_status_connector_answered(ngx_cred_registry_t *registry,
     ngx_str_t *name);
 
+/* it is reached, and has not taken an undeployment */
+void ngx_cred_status_connector_refused(ngx_cred_registry_t *registry,
+    ngx_str_t *name, ngx_str_t *error);
+
 /* what is pending was asked for, and will be attempted */
 void ngx_cred_status_claimed(ngx_cred_registry_t *registry);
 

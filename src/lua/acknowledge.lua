@@ -210,7 +210,8 @@ local function write(i, kept)
     receipt.gateways = tonumber(gateways)
     receipt.unclear = how.unclear and now or state == 'pending' and unclear
                       or nil
-    receipt.heard = state == 'pending' and (heard or how.heard and now) or nil
+    receipt.heard = how.heard and now or state == 'pending' and heard or nil
+    receipt.held = how.due and true or nil
 
     if state ~= 'pending' then
         if receipt.waiting or heard then

@@ -76,14 +76,15 @@ end
 
 local function time_of(ms)
     return type(ms) == 'number' and ms >= 1 and ms < 1e15
-           and string.format('%.0f ', ms) or '0 '
+           and string.format('%.0f ', math.floor(ms)) or '0 '
 end
 
 -- What is known for an attempt at a connector.  One that was claimed and never
 -- came back may have acted; that is noted, since the next one may leave no word
--- of it, either
+-- of it, either.  Nothing if it is to be attempted at a time of its own, and
+-- this is another one
 
-local function known_of(name, pending, member)
+local function known_of(name, pending, member, early)
     local key = P .. ':operation:' .. string.match(member, '[^:]*$')
     local field = 'environment:' .. name
     local is = redis.pcall('HMGET', key, 'traceparent', 'target:' .. name,
@@ -93,10 +94,16 @@ local function known_of(name, pending, member)
 
     receipt = ok and type(receipt) == 'table' and receipt or {}
 
+    if early and receipt.held and score == receipt.next then
+        return
+    end
+
     if score ~= receipt.next then
-        receipt.unclear = math.min(score, now)
-        if receipt.state == 'pending' then
-            redis.pcall('HSET', key, field, cjson.encode(receipt))
+        score = math.min(score, now)
+        receipt.unclear = score >= 1 and score or now
+        local good, text = pcall(cjson.encode, receipt)
+        if good and receipt.state == 'pending' then
+            redis.pcall('HSET', key, field, text)
         end
     end
 
@@ -110,7 +117,7 @@ local function known_of(name, pending, member)
            .. (trace or '-') .. ' ' .. (target or '')
 end
 
-local function claim(name, url, from, to, members)
+local function claim(name, url, from, to, members, early)
     local pending, since = keys_of(name)
     local count = math.min(most - #members / 3, room)
     if count < 1 then
@@ -123,12 +130,17 @@ local function claim(name, url, from, to, members)
         if bytes <= 0 then
             return
         end
-        local known = connector and known_of(name, pending, member) or ''
-        call('ZADD', pending, time(now + lease), member)
-        local n = #members
-        members[n + 1], members[n + 2] = member, since_of(since, member)
-        members[n + 3] = known
-        room, bytes = room - 1, bytes - #member - #known
+        local known = ''
+        if connector then
+            known = known_of(name, pending, member, early)
+        end
+        if known then
+            call('ZADD', pending, time(now + lease), member)
+            local n = #members
+            members[n + 1], members[n + 2] = member, since_of(since, member)
+            members[n + 3] = known
+            room, bytes = room - 1, bytes - #member - #known
+        end
     end
 end
 
@@ -141,7 +153,7 @@ local function attempt(name, url, members)
 
     -- what is due after the lease of whoever claims now is claimed by nobody
     if treat[name] == 'drain' then
-        claim(name, url, '(' .. time(now + lease), '+inf', members)
+        claim(name, url, '(' .. time(now + lease), '+inf', members, true)
     end
 end
 

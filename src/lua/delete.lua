@@ -269,7 +269,7 @@ local function connectors()
 
     local function time_of(ms)
         return type(ms) == 'number' and ms >= 1 and ms < 1e15
-               and string.format('%.0f ', ms) or '0 '
+               and string.format('%.0f ', math.floor(ms)) or '0 '
     end
 
     -- what is known for an attempt
@@ -285,10 +285,10 @@ local function connectors()
     -- an attempt without a word of it may have acted: the next one may leave
     -- none, either
     function is.note(operation, receipt)
-        if receipt.is.state then
+        local good, text = pcall(cjson.encode, receipt.is)
+        if good and receipt.is.state then
             redis.pcall('HSET', this.P .. ':operation:' .. operation,
-                        'environment:' .. receipt.name,
-                        cjson.encode(receipt.is))
+                        'environment:' .. receipt.name, text)
         end
     end
 
@@ -369,7 +369,7 @@ local function state_of(receipt, member, mine)
 
     -- whoever had the lease never came back
     receipt.lost = leased and score <= this.now and is_connector(receipt.url)
-                   and score
+                   and (score >= 1 and score or this.now)
 
     -- it is gone there, and its gateways were waited for
     return receipt.is.waiting == 'undeployed' and 'waiting' or 'claimed'

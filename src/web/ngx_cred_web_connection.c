@@ -14,6 +14,9 @@
 #include <ngx_cred_web_connection.h>
 
 
+#define NGX_CRED_WEB_SHARE  4     /* of the worker's connections */
+
+
 static ngx_cred_web_conn_t *ngx_cred_web_conn_create(ngx_cred_web_t *web);
 static void ngx_cred_web_conn_move(ngx_cred_web_conn_t *conn,
     ngx_queue_t *queue);
@@ -28,9 +31,21 @@ static void ngx_cred_web_timer_handler(ngx_event_t *ev);
 static void ngx_cred_web_conn_late(ngx_cred_web_conn_t *conn);
 
 
+/* of all of them in this worker */
+static ngx_uint_t  ngx_cred_web_nopen;
+
+
 ngx_cred_web_conn_t *
 ngx_cred_web_conn_get(ngx_cred_web_t *web)
 {
+    /* clients have to find connections, too: one has to do here */
+
+    if (ngx_cred_web_nopen >= ngx_cycle->connection_n / NGX_CRED_WEB_SHARE
+        && !(ngx_queue_empty(&web->active) && ngx_queue_empty(&web->idle)))
+    {
+        return NULL;
+    }
+
     if (!ngx_queue_empty(&web->closed)) {
         return ngx_queue_data(ngx_queue_head(&web->closed),
                               ngx_cred_web_conn_t, queue);
@@ -94,6 +109,13 @@ ngx_cred_web_conn_create(ngx_cred_web_t *web)
 static void
 ngx_cred_web_conn_move(ngx_cred_web_conn_t *conn, ngx_queue_t *queue)
 {
+    ngx_uint_t  open;
+
+    open = (queue != &conn->web->closed);
+
+    ngx_cred_web_nopen += open - conn->open;
+    conn->open = open;
+
     ngx_queue_remove(&conn->queue);
     ngx_queue_insert_head(queue, &conn->queue);
 }

@@ -78,6 +78,7 @@ struct ngx_cred_web_conn_s {
     ngx_err_t                 err;         /* of a write that failed */
     ngx_cred_web_parser_t    *parser;      /* NULL: not a byte has come */
 
+    ngx_uint_t                open;        /* unsigned  open:1; */
     unsigned                  kept:1;      /* it was idle: the server may have
                                               closed it meanwhile */
     unsigned                  unwritable:1;

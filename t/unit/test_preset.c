@@ -71,10 +71,12 @@ test_requests(void)
           "Kong-Admin-Token: t\n" },
         { "preset apisix",
           "DELETE /apisix/admin/consumers/My%20Project/credentials/t.1\n"
-          "verify GET /apisix/admin/consumers/My%20Project/credentials/t.1\n" },
+          "verify GET /apisix/admin/consumers/My%20Project/credentials/t.1\n"
+          "control GET /apisix/admin/consumers/My%20Project\n" },
         { "verify HEAD /x; preset apisix",
           "DELETE /apisix/admin/consumers/My%20Project/credentials/t.1\n"
-          "verify HEAD /x\n" },
+          "verify HEAD /x\n"
+          "control GET /apisix/admin/consumers/My%20Project\n" },
         { "control GET /tyk/keys/c0?hashed=1; preset tyk",
           "DELETE /tyk/keys/a1b2c3d4?hashed=1\n"
           "verify GET /tyk/keys/a1b2c3d4?hashed=1\n"
@@ -221,10 +223,12 @@ test_segments(void)
         { "preset apisix; purge A /{id}", NGX_CRED_PLACE_ID, "a/b",
           "DELETE /apisix/admin/consumers/My%20Project/credentials/t.1\n"
           "verify GET /apisix/admin/consumers/My%20Project/credentials/t.1\n"
+          "control GET /apisix/admin/consumers/My%20Project\n"
           "purge A /a%2Fb\n" },
         { "purge A /{id}; preset apisix", NGX_CRED_PLACE_ID, "a/b",
           "DELETE /apisix/admin/consumers/My%20Project/credentials/t.1\n"
           "verify GET /apisix/admin/consumers/My%20Project/credentials/t.1\n"
+          "control GET /apisix/admin/consumers/My%20Project\n"
           "purge A placeholder \"{id}\" has a \"/\" or \"\\\"\n" }
     };
 
