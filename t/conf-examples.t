@@ -124,7 +124,8 @@ for my $page ('README.md', glob 'doc/*.md') {
     }
 
     copy(\("load_module $ENV{TEST_NGINX_LOAD_MODULES};\n"
-           . events(512) . "\nhttp {\nresolver 127.0.0.1;\n$text\n}\n"), "$dir/page.conf");
+           . "pid $dir/page.pid;\n" . events(512)
+           . "\nhttp {\nresolver 127.0.0.1;\n$text\n}\n"), "$dir/page.conf");
 
     my $said = `$ENV{TEST_NGINX_BINARY} -t -p $dir -e stderr -c $dir/page.conf 2>&1`;
     is($?, 0, "$page: $n connectors") or diag $said;
