@@ -420,6 +420,8 @@ gateway_stop($g);
 
 === TEST 12: what is pending is shown, however many environments there are
 --- script
+ok(wait_for(sub { my $is = environment_of('production'); $is && $is->{state} eq 'up' }),
+   'known before there are so many that not all are watched');
 redis('registry', 'HSET', '{cred}:environments', map { ("e$_" => 'unix:/nowhere') } 1 .. 700);
 redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'z');
 redis('registry', 'HSET', '{cred}:environments', 'z', 'unix:/nowhere');
