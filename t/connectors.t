@@ -1,10 +1,11 @@
 # Environments that are no Redis: what connectors ask of the systems there, and
-# what they make of the answers.  Kong, APISIX, Tyk and Vault are stubs here.
+# what they make of the answers; t/connector-presets.t has those of known systems.
 
 use CredTest;
 use CredTest::Delete;
 use CredTest::Gateway qw(gateway_start);
 use CredTest::Stub;
+use CredTest::Stubbed;
 use Digest::SHA ();
 use JSON::PP ();
 use MIME::Base64 ();
@@ -13,179 +14,12 @@ use Time::HiRes ();
 
 our %Sample = sample();
 
-our $Config = <<'END';
-cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  5s;
-cred_command_timeout  5s;
-cred_cascade_timeout  10s;
-cred_retry_delay      100ms 400ms;
-include               $TEST_NGINX_DIR/connectors.conf;
-END
-
-defaults(%Sample, http_config => $Config);
-
-our ($Kong, $Apisix, $Tyk, $Vault, $Web);
-
-our $Id = 'a0a0a0a0-0000-4000-8000-00000000000';
-our $Path = "/consumers/MyProject/key-auth/${Id}1";
-
-
-# blocks "cred_connector", by name
-
-sub connectors {
-    my (%blocks) = @_;
-    write_file('connectors.conf', join '', map {
-        "cred_connector $_ {\n$blocks{$_}\n}\n"
-    } sort keys %blocks);
-}
-
-sub write_file {
-    my ($name, $text) = @_;
-    my $file = temp_dir() . "/$name";
-    open my $out, '>', $file or die "$name: $!";
-    print $out $text;
-    close $out;
-    chmod 0600, $file;
-    return $file;
-}
-
-# production is reached by this connector, where credentials have these targets
-
-sub reaches {
-    my ($connector, %targets) = @_;
-
-    redis('registry', 'HSET', '{cred}:environments', 'production',
-          "connector:$connector");
-    target($_, $targets{$_}) for keys %targets;
-}
-
-sub target {
-    my ($id, $target, $environment) = @_;
-    redis('registry', 'HSET', "{cred}:apinizer:credential:MyProject:$id",
-          'target:' . ($environment // 'production'), $target);
-}
-
-# a connector of no system, to a server that answers as told
-
-sub talks {
-    my ($answer, @lines) = @_;
-    $Web = web($answer);
-    connectors(web => join "\n", 'url ' . $Web->url . ';',
-                      'request DELETE "/credentials/{target}";', @lines);
-    reaches('web', 'api-user' => 't1');
-}
-
-sub kong {
-    my ($lines, %args) = @_;
-    $Kong = stub('Kong', token => 'T', %args);
-    $Kong->do(add => 'MyProject', "$Id$_", "KEY$_") for 1 .. 3;
-    my $file = write_file('kong.token', "T\n");
-    connectors(kong => 'preset kong; url ' . $Kong->url . ";\n"
-                       . ($lines || 'settle 0;')
-                       . " header Kong-Admin-Token file=$file;");
-    reaches('kong', 'api-user' => "${Id}1");
-}
-
-sub apisix {
-    $Apisix = stub('APISIX', key => 'K', @_);
-    $Apisix->do(add => 'MyProject', "c$_", "KEY$_") for 1 .. 3;
-    connectors(apisix => 'preset apisix; url ' . $Apisix->url
-                         . '; header X-API-KEY K;');
-    reaches('apisix', 'api-user' => 'c1');
-}
-
-sub tyk {
-    my ($settle, %args) = @_;
-    $Tyk = stub('Tyk', secret => 'S', %args);
-    my $hash = $Tyk->do(add => 'KEY1');
-    tyk_is("settle $settle;");
-    reaches('tyk', 'api-user' => $hash);
-    return $hash;
-}
-
-# a key that has to be there, or its store is not
-
-sub tyk_is {
-    my ($lines, $secret) = @_;
-    my $canary = $Tyk->do(add => 'CANARY');
-    connectors(tyk => 'preset tyk; url ' . $Tyk->url . "; $lines"
-                      . " control GET /tyk/keys/$canary?hashed=1;"
-                      . ' header x-tyk-authorization ' . ($secret // 'S') . ';');
-}
-
-sub vault {
-    my ($lines) = @_;
-    $Vault = stub('Vault', token => 'T');
-    $Vault->do(add => 'a1', 'KEY1');
-    $Vault->do(add_lease => 'l1', 'SECRET1');
-    connectors(vault => 'preset vault; url ' . $Vault->url . ";\n"
-                        . ($lines // '') . ' header X-Vault-Token T;');
-    reaches('vault', 'api-user' => 'a1');
-}
-
-
-sub receipt {
-    my ($operation, $environment) = @_;
-    my $text = redis('registry', 'HGET', "{cred}:operation:$operation",
-                     'environment:' . ($environment // 'production'));
-    return $text =~ /^\{/ ? JSON::PP::decode_json($text) : {};
-}
-
-# once there have been so many attempts, or what else is asked for
-
-sub receipt_when {
-    my ($operation, $until) = @_;
-    my $is;
-    wait_for(sub { $is = receipt($operation); $until->($is) })
-        or diag 'the receipt: ', JSON::PP::encode_json($is);
-    return $is;
-}
-
-sub attempted {
-    my ($operation, $times) = @_;
-    return receipt_when($operation, sub { ($_[0]{attempts} // 0) >= ($times // 1) });
-}
-
-sub told {
-    my ($regex) = @_;
-    return scalar(() = error_log_text() =~ /$regex/g);
-}
-
-# a delete that is pending in production for this reason
-
-sub is_pending {
-    my ($reason, $name, $id) = @_;
-    my $got = del($id // 'api-user');
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    answer_is($got, $name // 'pending', pending(production => $reason,
-                                                staging => undef));
-    return operation($got);
-}
-
-# and in the end it is so
-
-sub ends_as {
-    my ($operation, $state) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    ok(settled(), 'it is settled');
-    my $receipt = receipt($operation);
-    is($receipt->{state}, $state, "as $state");
-    ok(!exists $receipt->{next}, 'with no next attempt');
-    return $receipt;
-}
-
-sub is_absent {
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    answer_is(del('api-user'), $_[0], pending(production => 'absent',
-                                              staging => undef));
-}
-
+defaults(%Sample, http_config => $Http);
 
 add_test_cleanup_handler(sub {
     my ($block) = @_;
-    my @faults = map { $_->faults } grep { defined } $Kong, $Apisix, $Tyk, $Vault, $Web;
-    is("@faults", '', $block->name . ' - all requests were good HTTP');
-    undef $_ for $Kong, $Apisix, $Tyk, $Vault, $Web;
+    faultless($block, $Web);
+    undef $Web;
 });
 
 run_tests();
@@ -193,177 +27,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: Kong
---- before
-kong('');
---- script
-is($::Kong->show('KEY1', $_), 200, "accepted by $_") for qw(gateway gateway-b);
-my $got = del('api-user');
-answer_is($got, 'deleted', everywhere());
-is($::Kong->show('KEY1'), 401, 'refused');
-is_deeply([$::Kong->asked], ["DELETE $::Path", "GET /key-auths/${main::Id}1"], 'asked, and verified');
-
-my ($request) = $::Kong->requests;
-my %is = %{ $request->{headers} };
-is($is{'kong-admin-token'}[0], 'T', 'the token');
-is($is{host}[0], $::Kong->url =~ s{http://}{}r, 'the host');
-like($is{'user-agent'}[0], qr{^ngx_cred_module/[\d.]+$}, 'who asks');
-is($is{accept}[0], '*/*', 'what is accepted');
-is($is{$_}, undef, "no $_") for qw(content-length content-type accept-encoding
-                                   traceparent if-match expect);
-is($request->{body}, '', 'no body');
-
-my $receipt = receipt(operation($got));
-is($receipt->{state}, 'undeployed', 'the receipt');
-is($receipt->{attempts}, 1, 'one attempt');
-ok(wait_for(sub { $::Kong->show('KEY1', 'gateway-b') == 401 }),
-   'refused by another node when it has heard of it');
-is($::Kong->connections, 1, 'the connection is kept');
-
-
-
-=== TEST 2: Kong, not there
---- before
-kong('');
-target('api-user', "${main::Id}9");
---- script
-is_absent('not there');
-is_deeply([$::Kong->asked], ["DELETE ${\ ($::Path =~ s/1\z/9/r)}",
-                             "GET /key-auths/${main::Id}9", 'GET /key-auths?size=1'],
-          'nobody has it, and any is known');
-is($::Kong->show("KEY$_"), 200, "the others stay: $_") for 1 .. 3;
-
-
-
-=== TEST 3: Kong dies after it has deleted: nobody tells its cache
---- before
-kong('');
-$::Kong->lose(on => '^DELETE /consumers', dies => 1);
-our $Later = $::Kong->ignore(on => '^DELETE /consumers', times => 0);
---- script
-is($::Kong->show('KEY1'), 200, 'accepted');
-my $operation = is_pending('unreachable');
-is($::Kong->do(there => "${main::Id}1"), 0, 'it is gone');
-is($::Kong->show('KEY1'), 200, 'accepted still');
-my $receipt = receipt($operation);
-like($receipt->{unclear}, qr/^\d{13}$/, 'what became of it is unclear');
-is($receipt->{state}, 'pending', 'and pending');
-$::Kong->forget;
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'refused');
-my @asked = $::Kong->asked;
-is_deeply([@asked[-4 .. -1]], ["DELETE $::Path", "GET /key-auths/${main::Id}1",
-                               'GET /key-auths?size=1', 'DELETE /cache'],
-          'its cache is emptied');
-
-
-
-=== TEST 4: the cache cannot be emptied
---- before
-kong('');
-$::Kong->lose(on => '^DELETE /consumers', dies => 1);
-$::Kong->say(500, [], '{"message":"An unexpected error occurred"}', on => 'DELETE /cache',
-           times => 0);
---- script
-is($::Kong->show('KEY1'), 200, 'accepted');
-my $operation = is_pending('unreachable');
-my $receipt = attempted($operation, 3);
-is($receipt->{state}, 'pending', 'pending');
-like($receipt->{error}, qr/500/, 'with an error');
-is($::Kong->show('KEY1'), 200, 'accepted still');
-$::Kong->forget;
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 5: a kept connection is closed when the next request is on it
---- before
-kong('');
-credential('more');
-target('more', "${main::Id}2");
---- script
-answer_is(del('api-user'), 'one, which leaves a connection', everywhere());
-my $rule = $::Kong->ignore(on => '^DELETE', kept => 1);
-answer_is(del('more'), 'one that is sent again', everywhere());
-is($::Kong->matched($rule), 1, 'since it was closed');
-is($::Kong->show('KEY2'), 401, 'refused');
-is(scalar(grep { /^DELETE/ } $::Kong->asked), 3, 'it was sent twice');
-
-
-
-=== TEST 6: the same after it has acted
---- before
-kong('');
-credential('more');
-target('more', "${main::Id}2");
---- script
-is($::Kong->show('KEY2'), 200, 'accepted');
-answer_is(del('api-user'), 'one, which leaves a connection', everywhere());
-my $rule = $::Kong->lose(on => '^DELETE', kept => 1, dies => 1);
-my $got = del('more');
-answer_is($got, 'it was there, as far as anybody knows', everywhere());
-is($::Kong->matched($rule), 1, 'it was closed');
-is($::Kong->show('KEY2'), 401, 'refused');
-is(($::Kong->asked)[-1], 'DELETE /cache', 'its cache is emptied');
-is(receipt(operation($got))->{state}, 'undeployed', 'the receipt');
-
-
-
-=== TEST 7: no connection is closed twice for one request
---- before
-kong('');
-credential('more');
-target('more', "${main::Id}2");
---- script
-answer_is(del('api-user'), 'one, which leaves a connection', everywhere());
-my $rule = $::Kong->ignore(on => '^DELETE', times => 2);
-my $got = del('more');
-answer_is($got, 'pending', pending(production => 'unreachable', staging => undef));
-is($::Kong->matched($rule), 2, 'sent again once');
-ends_as(operation($got), 'undeployed');
-
-
-
-=== TEST 8: a token that is none is told once, and not hammered
---- http_config
-cred_registry     $TEST_NGINX_REGISTRY;
-cred_retry_delay  50ms 1h;
-include           $TEST_NGINX_DIR/connectors.conf;
---- before
-kong('');
-write_file('kong.token', 'wrong');
---- script
-my $operation = is_pending('refused');
-my $receipt = attempted($operation);
-like($receipt->{error}, qr/401/, 'the error');
-my $delay = $receipt->{next} - $receipt->{last};
-cmp_ok($delay, '>=', 0.7 * 3600_000, 'due at the longest delay');
-cmp_ok($delay, '<=', 1.3 * 3600_000, 'and not later');
-ok(!$receipt->{unclear}, 'nothing is unclear');
-
-my @ids = map { "n$_" } 1 .. 5;
-credential(\@ids);
-target($_, "${main::Id}$_") for @ids;
-is(del($_)->{headers}{'cred-pending'}, 'production', "another: $_") for @ids;
-is(told('undeployment was refused: .*401'), 1, 'told once');
-unlike(error_log_text(), qr/wrong/, 'but no token');
-
-my $asked = () = $::Kong->asked;
-Time::HiRes::sleep(0.5);
-is(scalar(() = $::Kong->asked), $asked, 'not asked again');
-
-write_file('kong.token', 'T');
-my @old = nginx_workers();
-ok(nginx_reload(), 'another token');
-ok(wait_for(sub { my %is = map { $_ => 1 } nginx_workers(); !grep { $is{$_} } @old }),
-   'by new workers');
-answer_is(del('api-user'), 'done', everywhere());
-is($::Kong->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 9: 403 and 405 are as 401
+=== TEST 1: 403 and 405 are as 401
 --- http_config
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_retry_delay  50ms 1h;
@@ -388,378 +52,7 @@ cmp_ok($next->($_), '<=', 1000, "$_: due soon") for 400, 404, 409, 412, 500, 503
 
 
 
-=== TEST 10: Kong without a database
---- before
-kong('', database => 'off');
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/405/, 'it cannot delete');
-is($::Kong->show('KEY1'), 200, 'accepted');
-
-
-
-=== TEST 11: Kong, whose database does not answer
---- before
-kong('');
-our $Rule = $::Kong->say(500, ['Content-Type: application/json; charset=utf-8'],
-                       '{"message":"An unexpected error occurred"}', times => 3);
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/500/, 'the error');
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 12: targets that are no UUID are not asked for
---- before
-kong('');
---- script
-my $n = 0;
-
-for my $target ('KEY1', "${main::Id}1/", '', "${main::Id}1 ", " ${main::Id}1", "\x10" . substr("${main::Id}1", 1),
-                "${main::Id}1\0", "${main::Id}12", uc("${main::Id}1") =~ tr/A-F/G-L/r, 'x' x 513, '..')
-{
-    my $id = 'n' . ++$n;
-    credential($id);
-    target($id, $target) if $target ne '';
-    my $got = del($id);
-    answer_is($got, "pending: $n", pending(production => 'refused', staging => undef));
-    like(receipt(operation($got))->{error}, qr/target/, 'the error names it');
-}
-
-is_deeply([$::Kong->asked], [], 'never asked');
-is($::Kong->show('KEY1'), 200, 'accepted');
-
-
-
-=== TEST 13: a target is what the operation has kept, also for an attempt later
---- before
-kong('');
-$::Kong->down;
---- script
-my $operation = is_pending('unreachable');
-is(redis('registry', 'EXISTS', '{cred}:apinizer:credential:MyProject:api-user'), 0,
-   'the credential is gone');
-is(redis('registry', 'HGET', "{cred}:operation:$operation", 'target:production'),
-   "${main::Id}1", 'its target is not');
-ok(!receipt($operation)->{unclear}, 'nothing was sent, so nothing is unclear');
-$::Kong->up;
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 14: what was created again has another target, and stays
---- before
-kong('');
-$::Kong->down;
---- script
-my $operation = is_pending('unreachable');
-credential('api-user');
-redis('registry', 'HSET', '{cred}:apinizer:credential:MyProject:api-user',
-      'revision', 8);
-target('api-user', "${main::Id}2");
-$::Kong->up;
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'the old one is refused');
-is($::Kong->show('KEY2'), 200, 'the new one is not');
-is_deeply([grep { /2$/ } $::Kong->asked], [], 'nor was it asked for');
-
-
-
-=== TEST 15: Kong: other nodes are waited for, though it says that it did
---- before
-kong('settle 1s;', poll => 0.7);
---- script
-is($::Kong->show('KEY1', $_), 200, "accepted by $_") for qw(gateway gateway-b);
-my $operation = is_pending('unconfirmed', 'deleted, but maybe not from caches');
-is($::Kong->show('KEY1'), 401, 'refused by its own node');
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1', 'gateway-b'), 401, 'and by the other one');
-
-
-
-=== TEST 16: a 404 of Kong's router has the same words
---- before
-kong('');
-our $Rule = $::Kong->say(404, ['Content-Type: application/json; charset=utf-8'],
-                         '{"message":"Not found"}', times => 0);
---- script
-my $operation = is_pending('refused');
-my $receipt = attempted($operation, 2);
-is($receipt->{state}, 'pending', 'pending');
-like($receipt->{error}, qr/control.*404/, 'the error');
-is_deeply([grep { !/^(?:DELETE|GET) / } $::Kong->asked], [], 'as often as it takes');
-is($::Kong->show('KEY1'), 200, 'accepted');
-$::Kong->forget;
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 17: APISIX
---- before
-apisix();
---- script
-is($::Apisix->show('KEY1'), 200, 'accepted');
-answer_is(del('api-user'), 'deleted', everywhere());
-is($::Apisix->show('KEY1'), 401, 'refused');
-is($::Apisix->show('KEY2'), 200, 'but no other');
-is($::Apisix->do(there => 'MyProject'), 1, 'the consumer stays');
-my $path = '/apisix/admin/consumers/MyProject/credentials/c1';
-is_deeply([$::Apisix->asked], ["DELETE $path", "GET $path"], 'asked, and verified');
-is(($::Apisix->requests)[1]{headers}{'x-api-key'}[0], 'K', 'with the key both times');
-
-
-
-=== TEST 18: APISIX, not there
---- before
-apisix();
-target('api-user', 'c9');
---- script
-is_absent('not there');
-
-
-
-=== TEST 19: APISIX without its etcd
---- before
-apisix();
-$::Apisix->do(lose_etcd => 1);
---- script
-my $operation = is_pending('refused');
-my $receipt = attempted($operation);
-like($receipt->{error}, qr/503/, 'the error');
-ok($receipt->{unclear}, 'nobody knows what etcd did');
-$::Apisix->do(lose_etcd => 0);
-ends_as($operation, 'undeployed');
-is($::Apisix->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 20: APISIX, the answer is lost after it has acted
---- before
-apisix();
-$::Apisix->lose(on => '^DELETE');
---- script
-my $operation = is_pending('unreachable');
-ends_as($operation, 'undeployed');
-is($::Apisix->show('KEY1'), 401, 'refused');
-
-
-
-=== TEST 21: an APISIX that knows no credentials deletes another thing: no success
---- before
-apisix(old => 1);
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/200/, 'the error');
-
-
-
-=== TEST 22: another server where APISIX is thought to be
---- before
-apisix();
---- script
-my $n = 0;
-
-for my $body ("<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n"
-              . "<center><h1>404 Not Found</h1></center>\r\n</body>\r\n</html>\r\n",
-              '{"error_msg":"404 Route Not Found"}', '{"message":"Not found"}', '',
-              'Key not found', '{"error_msg":"Unsupported resource type: consumer"}')
-{
-    my $id = 'n' . ++$n;
-    credential($id);
-    target($id, $id);
-    $::Apisix->do(add => 'MyProject', $id, "KEY-$id");
-    my $rule = $::Apisix->say(404, [], $body, times => 0);
-    my $operation = is_pending('refused', "pending: $n", $id);
-    like(attempted($operation)->{error}, qr/404/, 'the error');
-    $::Apisix->forget;
-    ends_as($operation, 'undeployed');
-    is($::Apisix->show("KEY-$id"), 401, 'refused');
-}
-
-
-
-=== TEST 23: Tyk: its sessions are waited for, though it says that it did
---- before
-our $Hash = tyk('1s', session => 0.8);
---- script
-is($::Tyk->show('KEY1', $_), 200, "accepted by $_") for qw(gateway gateway-b);
-my $operation = is_pending('unconfirmed', 'deleted, but not from caches');
-like(attempted($operation)->{error}, qr/caches/, 'which is said');
-ends_as($operation, 'undeployed');
-is($::Tyk->show('KEY1', $_), 403, "refused by $_") for qw(gateway gateway-b);
-my $path = "/tyk/keys/$::Hash?hashed=1";
-is_deeply([($::Tyk->asked)[0, 1]], ["DELETE $path", "GET $path"], 'asked, and verified');
-is($_->{headers}{'x-tyk-authorization'}[0], 'S', 'with the secret')
-    for $::Tyk->requests;
-cmp_ok(scalar(() = $::Tyk->asked), '<=', 6, 'it was not hammered');
-
-credential('more');
-target('more', $::Tyk->do(add => 'KEY2'));
-tyk_is('settle 0;');
-my @old = nginx_workers();
-ok(nginx_reload(), 'one that keeps no sessions');
-ok(wait_for(sub { my %is = map { $_ => 1 } nginx_workers(); !grep { $is{$_} } @old }),
-   'by new workers');
-answer_is(del('more'), 'deleted', everywhere());
-
-
-
-=== TEST 24: Tyk, not there
---- before
-tyk('1s', session => 0);
-target('api-user', 'abcdef01');
---- script
-is_absent('not there');
-
-
-
-=== TEST 25: Tyk, the answer is lost: sessions are waited for
---- before
-tyk('2s', session => 1.5);
---- script
-is($::Tyk->show('KEY1', 'gateway-b'), 200, 'accepted');
-$::Tyk->lose(on => '^DELETE');
-my $operation = is_pending('unreachable');
-my $receipt = receipt_when($operation, sub { ($_[0]{error} // '') =~ /caches/
-                                             || $_[0]{state} ne 'pending' });
-is($receipt->{state}, 'pending', 'gone, but not from caches');
-my $unclear = $receipt->{unclear};
-ok($unclear, 'since when is known');
-cmp_ok($receipt->{next}, '>=', $unclear + 2000 - 100, 'it is waited for');
-$receipt = ends_as($operation, 'undeployed');
-cmp_ok($receipt->{last}, '>=', $unclear + 2000 - 100, 'for so long');
-is($::Tyk->show('KEY1', 'gateway-b'), 403, 'refused');
-cmp_ok(scalar(() = $::Tyk->asked), '<=', 6, 'it was not hammered');
-
-
-
-=== TEST 26: Tyk, which cannot remove
---- before
-tyk('500ms', session => 0.1);
-$::Tyk->do(lose_redis => 'del');
---- script
-my $operation = is_pending('refused');
-like(attempted($operation, 2)->{error}, qr/400/, 'the error');
-$::Tyk->do(lose_redis => '');
-ends_as($operation, 'undeployed');
-
-
-
-=== TEST 27: Tyk, whose Redis does not answer, says that there is no such key
---- before
-tyk('500ms', session => 0.1);
-$::Tyk->do(lose_redis => 'all');
---- script
-my $operation = is_pending('refused');
-my $receipt = attempted($operation, 2);
-is($receipt->{state}, 'pending', 'pending, since it does not know another one');
-like($receipt->{error}, qr/control.*404/, 'the error');
-$::Tyk->do(lose_redis => '');
-is($::Tyk->show('KEY1'), 200, 'accepted, of course');
-ends_as($operation, 'undeployed');
-is($::Tyk->show('KEY1'), 403, 'refused');
-is($::Tyk->show('CANARY'), 200, 'the other one stays');
-
-
-
-=== TEST 28: Tyk, another secret
---- before
-tyk('1s', session => 0);
-tyk_is('settle 1s;', 'X');
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/403/, 'the error');
-is($::Tyk->show('KEY1'), 200, 'accepted');
-
-
-
-=== TEST 29: Vault, a token by its accessor
---- before
-vault();
---- script
-is($::Vault->show('KEY1'), 200, 'good');
-answer_is(del('api-user'), 'deleted', everywhere());
-is($::Vault->show('KEY1'), 403, 'revoked');
-my ($request) = $::Vault->requests;
-is("$request->{method} $request->{target}", 'POST /v1/auth/token/revoke-accessor',
-   'asked');
-is($request->{body}, '{"accessor":"a1"}', 'the body');
-is($request->{headers}{'content-type'}[0], 'application/json', 'its type');
-is($request->{headers}{'content-length'}[0], 17, 'its length');
-
-
-
-=== TEST 30: Vault, no such accessor
---- before
-vault();
-target('api-user', 'a9');
---- script
-is_absent('not there');
-
-
-
-=== TEST 31: Vault, a lease
---- before
-vault('request POST /v1/sys/leases/revoke;'
-      . q( body '{"lease_id":"{target}","sync":true}';));
-target('api-user', 'l1');
-$::Vault->do(lose_backend => 1);
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/500/, 'its backend does not answer');
-is($::Vault->show('SECRET1'), 200, 'good');
-$::Vault->do(lose_backend => 0);
-ends_as($operation, 'undeployed');
-is($::Vault->show('SECRET1'), 403, 'revoked');
-
-
-
-=== TEST 32: what is queued is not done
---- before
-vault();
-connectors(vault => 'url ' . $::Vault->url . '; header X-Vault-Token T; success 204;'
-           . 'request POST /v1/sys/leases/revoke;'
-           . q( body '{"lease_id":"{target}"}';));
-target('api-user', 'l1');
-$::Vault->do(lose_backend => 1);
---- script
-my $operation = is_pending('refused');
-my $receipt = attempted($operation, 3);
-like($receipt->{error}, qr/202/, 'the error');
-is($receipt->{state}, 'pending', 'pending');
-is($::Vault->show('SECRET1'), 200, 'good');
-
-
-
-=== TEST 33: Vault is sealed, follows another, or is asked too often
---- before
-vault();
-our $Other = web(sub { [204, [], ''] });
-$::Vault->do(seal => 1);
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/503/, 'sealed');
-$::Vault->do(lead => $::Other->url);
-$::Vault->do(seal => 0);
-like(receipt_when($operation, sub { $_[0]{error} =~ /307/ })->{error}, qr/307/,
-     'not the leader');
-$::Vault->do(limit => 1);
-$::Vault->do(lead => '');
-like(receipt_when($operation, sub { $_[0]{error} =~ /429/ })->{error}, qr/429/,
-     'too often');
-is($::Vault->show('KEY1'), 200, 'good still');
-$::Vault->tell('do', method => 'limit', args => [undef]);
-ends_as($operation, 'undeployed');
-is($::Vault->show('KEY1'), 403, 'revoked');
-is_deeply([$::Other->asked], [], 'nobody else was asked');
-
-
-
-=== TEST 34: Retry-After is obeyed
+=== TEST 2: Retry-After is obeyed
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 --- script
@@ -796,7 +89,7 @@ cmp_ok($second - $first, '>=', 1.9, 'after that time');
 
 
 
-=== TEST 35: redirects are not followed
+=== TEST 3: redirects are not followed
 --- before
 our $Other = web(sub { [200, [], ''] });
 talks(sub { [200, [], ''] }, 'success 200; gone 404 gone;');
@@ -816,7 +109,7 @@ is_deeply([$::Other->asked], [], 'nobody else was asked');
 
 
 
-=== TEST 36: a 404 without words is believed after a success only, and verified
+=== TEST 4: a 404 without words is believed after a success only, and verified
 --- before
 our ($Verify, %There) = (404);
 talks(sub { [404, [], 'whatever'] },
@@ -844,7 +137,7 @@ ok(settled(), 'until it is not');
 
 
 
-=== TEST 37: a success that is not true
+=== TEST 5: a success that is not true
 --- before
 talks(sub { [$_[0]{method} eq 'GET' ? 404 : 200, [], 'unknown'] },
       'success 200; gone 404 unknown; verify GET "/credentials/{target}";');
@@ -859,7 +152,7 @@ is($::Web->matched($::Rule), 3, 'as often as it was there');
 
 
 
-=== TEST 38: what is changed meanwhile is not deleted
+=== TEST 6: what is changed meanwhile is not deleted
 --- before
 our $Etag = '"/config/apps/http/servers/a/accounts/3 0123abcd"';
 talks(sub {
@@ -883,7 +176,7 @@ is_deeply([map { $_->{headers}{'if-match'}[0] // () }
 
 
 
-=== TEST 39: what cannot be matched
+=== TEST 7: what cannot be matched
 --- before
 talks(sub { [200, [], ''] },
       'success 200; gone 404 unknown; match GET "/credentials/{target}";');
@@ -897,7 +190,7 @@ ends_as($operation, 'not_deployed');
 
 
 
-=== TEST 40: an answer that comes too late
+=== TEST 8: an answer that comes too late
 --- before
 our $Gone = 0;
 talks(sub { $::Gone++ ? [404, [], 'unknown'] : [200, [], ''] },
@@ -913,7 +206,7 @@ ok(wait_for(sub { $::Web->connections <= 1 }), 'that connection is not kept');
 
 
 
-=== TEST 41: a newer one stays
+=== TEST 9: a newer one stays
 --- before
 talks(sub { [409, [], '{"error":"conflict"}'] },
       q(success 200; superseded 409 '"conflict"';));
@@ -924,7 +217,7 @@ is(receipt(operation($got))->{state}, 'superseded', 'the receipt');
 
 
 
-=== TEST 42: a connector that nginx.conf does not have, until a reload
+=== TEST 10: a connector that nginx.conf does not have, until a reload
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 reaches('nowhere', 'api-user' => 't1');
@@ -950,7 +243,7 @@ is(scalar(grep { /t1/ } $::Web->asked), 1, 'asked once');
 
 
 
-=== TEST 43: URLs of connectors that are none
+=== TEST 11: URLs of connectors that are none
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 --- script
@@ -967,7 +260,7 @@ is_deeply([$::Web->asked], [], 'nobody was asked');
 
 
 
-=== TEST 44: two nginx of one registry, with different connectors
+=== TEST 12: two nginx of one registry, with different connectors
 --- before
 our $Second = web(sub { [200, [], ''] });
 talks(sub { [200, [], ''] }, 'success 200;');
@@ -1008,7 +301,7 @@ is(scalar(keys %asked), 100, 'each was asked for');
 
 
 
-=== TEST 45: a connector that is down, and many who wait
+=== TEST 13: a connector that is down, and many who wait
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 $::Web->down;
@@ -1030,7 +323,7 @@ cmp_ok($::Web->connections, '<=', 8 * (() = nginx_workers()), 'which are not too
 
 
 
-=== TEST 46: unlike environments get what is theirs
+=== TEST 14: unlike environments get what is theirs
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 our $Second = web(sub { [200, [], ''] });
@@ -1062,7 +355,7 @@ is($_->{headers}{'content-type'}[0], 'text/x-own', 'the type') for @requests;
 
 
 
-=== TEST 47: the trace of a delete
+=== TEST 15: the trace of a delete
 --- before
 talks(sub { [200, [], 'ok'] }, 'success 200 ok; verify GET "/{target}"; gone 200 x;');
 $::Web->say(200, [], 'x', on => '^GET');
@@ -1074,11 +367,11 @@ is_deeply([map { $_->{headers}{traceparent}[0] } $::Web->requests], [$trace, $tr
 
 
 
-=== TEST 48: a webhook
+=== TEST 16: a webhook
 --- before
 our @Keys = ('a' x 24, "\0\xff" x 16);
 $::Web = web(sub { [204, [], ''] });
-my $file = write_file('siem.whsec', join ' ', map {
+my $file = private_file('siem.whsec', join ' ', map {
     'whsec_' . MIME::Base64::encode_base64($_, '')
 } @::Keys);
 connectors(siem => 'webhook ' . $::Web->url . "/hooks/a; secret file=$file;");
@@ -1111,10 +404,10 @@ is($requests[0]{body}, $requests[1]{body}, 'and one body');
 
 
 
-=== TEST 49: a webhook is taken with 2xx only
+=== TEST 17: a webhook is taken with 2xx only
 --- before
 $::Web = web(sub { [204, [], ''] });
-my $file = write_file('siem.whsec', 'whsec_' . MIME::Base64::encode_base64('k' x 32, ''));
+my $file = private_file('siem.whsec', 'whsec_' . MIME::Base64::encode_base64('k' x 32, ''));
 connectors(siem => 'webhook ' . $::Web->url . "; secret file=$file;");
 reaches('siem');
 --- script
@@ -1137,7 +430,7 @@ ok(settled(), 'in the end all of them are');
 
 
 
-=== TEST 50: a reload while an answer is waited for
+=== TEST 18: a reload while an answer is waited for
 --- before
 talks(sub { [200, [], ''] }, 'success 200;');
 our $Rule = $::Web->keep;
@@ -1153,67 +446,7 @@ answer_is(one_more(), 'and by the new one: no target',
 
 
 
-=== TEST 51: Kong, of another consumer
---- before
-kong('');
-$::Kong->do(add => 'Others', "${main::Id}9", 'KEY9');
-target('api-user', "${main::Id}9");
---- script
-my $operation = is_pending('refused');
-is($::Kong->show('KEY9'), 200, 'it is accepted');
-like(attempted($operation)->{error}, qr/^verify: answer 200/, 'since it was found');
-like(join(' ', ($::Kong->asked)[0, 1]), qr{^DELETE \S+ GET /key-auths/${main::Id}9$},
-     'by another way');
-$::Kong->do(add => 'MyProject', "${main::Id}9", 'KEY9');
-ends_as($operation, 'undeployed');
-is($::Kong->show('KEY9'), 401, 'refused');
-
-
-
-=== TEST 52: targets that somebody did not mean
---- before
-apisix();
---- http_config eval
-$::Config
---- config
-location /apiops/ { cred_delete apinizer; }
-location = /status { cred_status json; }
---- script
-for my $target ("c1\n", 'c1 ', ' c1', "\tc1", "c1\r") {
-    my $id = 't' . ord(substr $target, -1) . length $target;
-    credential($id);
-    target($id, $target);
-    my $operation = is_pending('refused', 'not asked for', $id);
-    like(attempted($operation)->{error}, qr/begins or ends with a space/, 'the error');
-}
-
-is_deeply([$::Apisix->asked], [], 'of nobody');
-is($::Apisix->show('KEY1'), 200, 'it is accepted');
-is(told('undeployment was refused: the target begins or ends'), 1, 'told once');
-
-my $status = JSON::PP::decode_json(call('GET', '/status')->{body});
-my ($is) = grep { $_->{name} eq 'production' } @{ $status->{environments} };
-like(JSON::PP::encode_json($is->{error}), qr/the target begins or ends with/,
-     'the status shows it');
-
-
-
-=== TEST 53: APISIX, and the consumer is gone as well
---- before
-apisix();
-target('api-user', 'c9');
-$::Apisix->do(remove => 'MyProject') if $::Apisix->can('remove');
-our $Rule = $::Apisix->say(404, [], '{"message":"Key not found"}' . "\n",
-                           on => '^GET /apisix/admin/consumers/MyProject$', times => 0);
---- script
-my $operation = is_pending('refused');
-like(attempted($operation)->{error}, qr/^control: answer 404/, 'the error');
-$::Apisix->forget;
-ends_as($operation, 'not_deployed');
-
-
-
-=== TEST 54: verify by HEAD
+=== TEST 19: verify by HEAD
 --- before
 talks(sub { [200, [], 'ok'] }, 'success 200 ok; gone 404; verify HEAD "/{target}"; timeout 2s;');
 $::Web->rule(on => '^HEAD', times => 0,
@@ -1223,7 +456,7 @@ answer_is(del('api-user'), 'done', everywhere());
 
 
 
-=== TEST 55: what "verify" has found to be there is not heard to be gone
+=== TEST 20: what "verify" has found to be there is not heard to be gone
 --- before
 talks(sub { my ($r, $self) = @_;
             $r->{method} eq 'DELETE' ? [200, [], 'ok']
@@ -1242,7 +475,7 @@ cmp_ok($is->{last} / 1000 - $there, '>=', 2.9, 'caches were waited for');
 
 
 
-=== TEST 56: who says each time that it did it is waited for once
+=== TEST 21: who says each time that it did it is waited for once
 --- before
 talks(sub { my ($r, $self) = @_;
             [200, [], 'deleted'] },
@@ -1257,7 +490,7 @@ is(scalar @asked, 2, 'asked twice');
 
 
 
-=== TEST 57: Retry-After is not cut short by another credential's success
+=== TEST 22: Retry-After is not cut short by another credential's success
 --- before
 talks(sub { [$_[0]{target} =~ /busy/ ? 429 : 200, ['Retry-After: 3600'], 'ok'] },
       'success 200; settle 500ms; timeout 200ms;');
@@ -1278,7 +511,7 @@ is($busy->(), 20, 'nor later');
 
 
 
-=== TEST 58: Retry-After: 0
+=== TEST 23: Retry-After: 0
 --- before
 talks(sub { [429, ['Retry-After: 0'], 'busy'] }, 'success 200;');
 --- script
@@ -1289,7 +522,7 @@ cmp_ok(receipt($operation)->{attempts}, '>', 1, 'but asked');
 
 
 
-=== TEST 59: success elsewhere vouches for another workspace
+=== TEST 24: success elsewhere vouches for another workspace
 --- before
 talks(sub { [$_[0]{target} =~ /^.production/ && $_[0]{method} eq 'DELETE' ? 200 : 404, [], 'whatever'] },
       'success 200; gone 404; verify GET "/{environment}/{target}";');
@@ -1305,7 +538,7 @@ is(receipt(operation(del('more')), 'typo')->{state}, 'pending',
 
 
 
-=== TEST 60: a pending entry with the score -inf
+=== TEST 25: a pending entry with the score -inf
 --- before
 talks(sub { [500, [], ''] }, 'success 200;');
 credential('more'); target('more', 't2');
@@ -1321,7 +554,7 @@ for my $is ($operation, $second) {
 
 
 
-=== TEST 61: unclear of a receipt that is rounded up
+=== TEST 26: unclear of a receipt that is rounded up
 --- before
 talks(sub { [500, [], ''] }, 'success 200;');
 credential('more'); target('more', 't2');
@@ -1342,7 +575,8 @@ for my $is ($operation, $second) {
 }
 
 
-=== TEST 62: 200 environments, ten deletes at once: connections are left
+
+=== TEST 27: 200 environments, ten deletes at once: connections are left
 --- before
 talks(sub { [200, [], ''] }, 'success 200; timeout 5s;');
 redis('registry', 'HSET', '{cred}:environments', map { ("e$_" => 'connector:web') } 1 .. 200);

@@ -7,6 +7,7 @@ use CredTest::Certs;
 use CredTest::Delete;
 use CredTest::Hostile qw(start is_well ping_is_answered);
 use CredTest::Stub;
+use CredTest::Stubbed qw(private_file);
 use JSON::PP ();
 
 our %Sample = sample();
@@ -68,23 +69,13 @@ sub peers {
         return ref $says eq 'ARRAY' ? $says : [$says];
     });
 
-    write_file('connectors.conf', 'cred_connector web { url ' . $Web->url . ';'
+    private_file('connectors.conf', 'cred_connector web { url ' . $Web->url . ';'
                . ' request DELETE "/{environment}"; timeout 2s;'
                . q( success 200 '"deleted"'; success 204; gone 404 '"gone"'; }));
 
     redis('registry', 'DEL', '{cred}:environments');
     redis('registry', 'HSET', '{cred}:environments',
           map { $_ => 'connector:web' } keys %Case);
-}
-
-sub write_file {
-    my ($name, $text) = @_;
-    my $file = temp_dir() . "/$name";
-    open my $out, '>', $file or die "$name: $!";
-    print $out $text;
-    close $out;
-    chmod 0600, $file;
-    return $file;
 }
 
 # "true" or "false" by environment
@@ -588,7 +579,7 @@ our @Values = ('/', 'a/b', '//', '?', 'a?b=c', '#', 'a#b', '%', '%2e%2e', '%2F',
 our @Places = qw(path query header body);
 
 $::Web = web(sub { [200, [], $::Body] });
-write_file('connectors.conf', join '', map {
+private_file('connectors.conf', join '', map {
     my ($name, $lines) = @$_;
     "cred_connector $name { url " . $::Web->url . "; success 200; $lines }\n";
 } ['path', 'request DELETE "/a/{target}/z";'],
@@ -667,7 +658,7 @@ our @Names = ('a/b', '..', 'a?b', 'a#b', '%', '%2F', "a\r\nX: y", "a\nb", 'a b',
               '\\', "\xc3\xa9", "\xff", '{id}', '.', ':', 'a:b', 'a%3Ab', '+', 'plain');
 
 $::Web = web(sub { [200, [], $::Body] });
-write_file('connectors.conf', 'cred_connector web { url ' . $::Web->url . '; success 200;'
+private_file('connectors.conf', 'cred_connector web { url ' . $::Web->url . '; success 200;'
            . ' request DELETE "/{api}/{scope}/{id}/{revision}/{operation}/{environment}"; }');
 redis('registry', 'DEL', '{cred}:environments');
 --- script
@@ -728,7 +719,7 @@ is_well($before);
 === TEST 17: revisions in a body are numbers
 --- before
 $::Web = web(sub { [200, [], $::Body] });
-write_file('connectors.conf', 'cred_connector web { url ' . $::Web->url . '; success 200;'
+private_file('connectors.conf', 'cred_connector web { url ' . $::Web->url . '; success 200;'
            . q( request POST /; body '{"id":"{id}","revision":{revision}}'; }));
 redis('registry', 'DEL', '{cred}:environments');
 redis('registry', 'HSET', '{cred}:environments', 'web', 'connector:web');
@@ -829,7 +820,7 @@ my @cases = (
 
 %::Case = map { $_->[0] => [undef, $_->[3]] } @cases;
 
-write_file('connectors.conf', $config . join '', map {
+private_file('connectors.conf', $config . join '', map {
     my ($name, $host, $lines) = @$_;
     "cred_connector $name { url https://$host; request DELETE \"/{id}\"; success 204;"
     . " timeout 2s; $lines }\n";
@@ -859,7 +850,7 @@ no required SSL certificate
 === TEST 19: TLS is not left out on the way
 --- before
 $::Web = web(sub { [302, ['Location: http://127.0.0.1:' . main::free_port() . '/'], ''] });
-write_file('connectors.conf', 'cred_connector web { url ' . $::Web->url
+private_file('connectors.conf', 'cred_connector web { url ' . $::Web->url
            . '; request DELETE "/{id}"; success 200; }');
 redis('registry', 'DEL', '{cred}:environments');
 redis('registry', 'HSET', '{cred}:environments', 'web', 'connector:web');
