@@ -239,7 +239,7 @@ redis_start('production');
 region_comes_to($answer, 'undeployed');
 is(at_gate('KEY'), 401, 'refused');
 ok(settled(), 'nothing is left');
-is(redis('regional', 'KEYS', '{cred}:open:*'), '', 'nor in the region');
+is(scalar(is_open('regional')), 0, 'nor in the region');
 
 
 
@@ -347,3 +347,19 @@ for my $name ('a b', 'a?b#c', "gr\xc3\xbc\xc3\x9fe", "\xff", '{id}',
     is_region($answer);
     is(at_gate($key), 401, "refused: $name");
 }
+
+
+
+=== TEST 11: a newer one stays in the region, and the word of it is lost
+--- before
+chain();
+deploy('there', 'THERE', 5, 'registry');
+redis('production', 'HSET', '{cred}:apinizer:credential:MyProject:there',
+      'revision', 6);
+$ENV{TEST_NGINX_REGION} = our $between
+    = between($::Region->{port}, qr/^DELETE/, 1, sub { 'lose' });
+--- script
+my $answer = del('there');
+is(met($::between), 1, 'lost');
+region_comes_to($answer, 'superseded');
+is(at_gate('THERE'), 200, 'let in still');

@@ -149,6 +149,14 @@ wrong(10, 'connector "x": no "url"', '');
 wrong(10, 'connector "x": no "url"', $request);
 wrong(10, 'connector "x": no "request"', "$url success 204;");
 wrong(10, 'connector "x": no "success"', "$url request DELETE /a; gone 404 a;");
+wrong(10, 'connector "x": no "gone" for "verify", which has to say it',
+      "$url $request verify GET /a;");
+wrong(10, 'connector "x": no "gone" for "control"', "$url $request control GET /a;");
+wrong(10, 'connector "x": no "gone" for "purge"', "$url $request purge DELETE /a;");
+wrong(10, 'connector "x": no "verify" for "gone" without a text', "$url $request gone 404;");
+right("$url $request gone 404; verify GET /a;");
+right("$url $request gone 404; gone 410 words;");
+right("$url $request settle 5s;");
 wrong(10, 'connector "x": no "secret" for "webhook"', $hook);
 wrong(10, 'connector "x": no "webhook" for "secret"', "$url $request $secret");
 wrong(10, 'connector "x": "preset" beside "webhook"', "$hook $secret preset kong;");
@@ -211,8 +219,8 @@ right("$url $_")
         "request POST /; body '{\"id\":\"{id}\",\"revision\":{revision}}'; success 2xx;",
         map({ "$request $_" } "header X-Id 'a {id}'; header b c; header C file=token;",
             "success 200 202 'deleted'; success 4xx a; gone 404 '\"Not found\"'; gone 410;",
-            "superseded 409 newer;", "match GET '/{target}';", "verify GET '/{target}';",
-            'purge DELETE /cache;' x 4, 'settle 15s;', 'settle 0;', 'timeout 1ms;', 'timeout 1h;',
+            "superseded 409 newer;", "match GET '/{target}';", "gone 404 a; verify GET '/{target}';",
+            'gone 404 a;' . 'purge DELETE /cache;' x 4, 'settle 15s;', 'settle 0;', 'timeout 1ms;', 'timeout 1h;',
             map { "target $_;" } qw(any uuid hex));
 
 # presets, and what must not be lost of them

@@ -589,3 +589,179 @@ for my $i (1 .. 10) {
 my @socks = map { my $sock = http_open(); print $sock del_raw("x$_"); $sock } 1 .. 10;
 http_parse(http_read($_)) for @socks;
 unlike(error_log_text(), qr/worker_connections are not enough/, 'no alert');
+
+
+
+=== TEST 28: a backlog that needs more than one call of each
+--- before
+my @slow = (pause(0.2), response(404, [], 'unknown'));
+talks(sub { [200, [], ''] },
+      'success 200; gone 404 unknown; verify GET "/verify/{target}"; timeout 1s;');
+our $Gone = $Web->rule(times => 0, steps => \@slow);
+$Web->down;
+our @Ids = map { "n$_" } 1 .. 120;
+credential(\@Ids);
+target($_, $_) for @Ids;
+--- script
+my @got = map { http_parse($_) } http_many(map { del_raw($_) } @::Ids);
+is(scalar(grep { $_->{headers}{'cred-pending'} } @got), 120, 'pending');
+$::Web->up;
+ok(settled(), 'all of them, though all first calls take longer than an attempt may');
+my ($most) = sort { $b <=> $a } map { receipt(operation($_))->{attempts} } @got;
+cmp_ok($most, '<', 30, 'in few attempts');
+
+
+
+=== TEST 29: what was done and verified is vouched for, whoever claims the rest
+--- before
+our %Gone;
+talks(sub { my ($r, $self) = @_;
+            return [404, [], ''] if $r->{method} eq 'GET';
+            return $self->{gone}{ $r->{target} }++ ? [404, [], ''] : [200, [], ''] },
+      'success 200; gone 404; verify GET "/verify/{target}"; settle 1s;');
+redis('registry', 'HSET', '{cred}:environments', 'staging', 'connector:web');
+target('api-user', 't2', 'staging');
+--- script
+my $operation = operation(del('api-user'));
+ok(settled(), 'in both environments');
+is(receipt($operation, $_)->{state}, 'undeployed', $_) for qw(production staging);
+
+
+
+=== TEST 30: the same with "match"
+--- before
+talks(sub { my ($r, $self) = @_;
+            return $self->{gone} ? [404, [], ''] : [200, ['ETag: "1"'], 'there'] if $r->{method} eq 'GET';
+            $self->{gone} = 1;
+            return [200, [], ''] },
+      'success 200; gone 404; match GET "/{target}"; verify GET "/verify/{target}"; settle 1s;');
+--- script
+my $operation = operation(del('api-user'));
+ok(settled(), 'settled');
+is(receipt($operation)->{state}, 'undeployed', 'undeployed');
+is(scalar(grep { /DELETE/ } $::Web->asked), 1, 'which took one delete');
+
+
+
+=== TEST 31: what is written back while caches are waited for
+--- before
+talks(sub { my ($r, $self) = @_;
+            if ($r->{method} eq 'POST') { $self->{gone} = 0; return [200, [], ''] }
+            return $self->{gone} ? [404, [], 'no such key'] : [200, [], 'there'] if $r->{method} eq 'GET';
+            return [404, [], 'no such key'] if $self->{gone};
+            $self->{gone} = 1;
+            return [200, [], 'deleted'] },
+      'success 200 deleted; gone 404 "no such key"; verify GET "/credentials/{target}"; settle 2s;');
+--- script
+my $operation = is_pending('unconfirmed');
+my $sock = http_open(port => $::Web->port);
+print $sock "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+http_read($sock);
+ok(settled(), 'settled');
+my @deletes = grep { $_->{method} eq 'DELETE' } $::Web->requests;
+is(scalar @deletes, 2, 'it is deleted again');
+my $is = receipt($operation);
+is($is->{state}, 'undeployed', 'undeployed');
+cmp_ok($is->{last} / 1000 - $deletes[-1]{time}, '>=', 1.9, 'and waited for anew');
+
+
+
+=== TEST 32: an answer of another kind may come after the deed
+--- before
+talks(sub { my ($r, $self) = @_;
+            return [404, [], 'no such key'] if $self->{gone};
+            $self->{gone} = 1;
+            return [400, [], 'failed to remove the key'] },
+      'success 200; gone 404 "no such key"; settle 1s;');
+--- script
+my $operation = is_pending('refused');
+my ($first) = map { $_->{time} } $::Web->requests;
+my $is = ends_as($operation, 'undeployed');
+cmp_ok($is->{last} / 1000 - $first, '>=', 0.9, 'its caches are waited for');
+
+
+
+=== TEST 33: nobody has attempted what is not registered yet
+--- before
+talks(sub { [404, [], 'no such key'] }, 'success 200; gone 404 "no such key";');
+redis('registry', 'SADD', '{cred}:apinizer:environments:MyProject', 'production', 'later');
+target('api-user', 't2', 'later');
+--- script
+my $operation = operation(del('api-user'));
+redis('registry', 'HSET', '{cred}:environments', 'later', 'connector:web');
+ok(settled(), 'settled once it is registered');
+is(receipt($operation, 'later')->{state}, 'not_deployed', 'it was not there');
+
+
+
+=== TEST 34: one credential that cannot be asked for, among others that can
+--- before
+talks(sub { [200, [], ''] }, 'success 200;');
+credential([map { "good$_" } 1 .. 5]);
+target("good$_", "t$_") for 1 .. 5;
+redis('registry', 'HDEL', '{cred}:apinizer:credential:MyProject:api-user', 'target:production');
+--- script
+my $operation = is_pending('refused');
+for my $i (1 .. 5) {
+    attempted($operation, 2 * $i);
+    answer_is(del("good$i"), 'a good one', everywhere());
+}
+is(told('undeployment is impossible: the credential had no field'), 1, 'told once');
+is(told('undeployments are taken again'), 0, 'and not taken back');
+
+
+
+=== TEST 35: what waits for a time of its own hides nothing of what is due at once
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  5s;
+cred_command_timeout  5s;
+cred_cascade_timeout  10s;
+cred_retry_delay      1s 1h;
+include               $TEST_NGINX_DIR/connectors.conf;
+--- before
+talks(sub { [$_[0]{target} =~ /held/ ? 429 : 200, ['Retry-After: 1000'], ''] }, 'success 200;');
+our @Held = map { "held$_" } 1 .. 260;
+credential([@Held, 'free', 'soon']);
+target($_, $_) for @Held, 'free', 'soon';
+--- script
+my @got = map { http_parse($_) } http_many(map { del_raw($_) } @::Held);
+attempted(operation($_)) for @got;
+$::Web->down;
+my $free = operation(del('free'));
+attempted($free);
+my ($member) = grep { /$free/ } redis('registry', 'ZRANGE', '{cred}:pending:production', 0, -1);
+my $late = receipt($free)->{last} + 2_000_000;
+redis('registry', 'ZADD', '{cred}:pending:production', $late, $member);
+del('soon');
+
+# until it is seen to be down by who looks for what is due
+
+sub claims { redis('registry', 'INFO', 'commandstats') =~ /^cmdstat_evalsha:calls=(\d+)/m; $1 }
+
+my $claims = claims();
+wait_for(sub { claims() > $claims + 5 });
+$::Web->up;
+ok(wait_for(sub { receipt($free)->{state} eq 'undeployed' }), 'attempted when it is back');
+
+
+
+=== TEST 36: nginx leaves while it asks for a name, with "resolver" below
+--- before
+our $Silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp');
+$ENV{TEST_NGINX_DNS} = $Silent->sockport;
+connectors(web => 'url http://nowhere.test; request DELETE "/{target}"; success 200;');
+reaches('web', 'api-user' => 't1');
+--- http_config eval: $::Http . 'resolver 127.0.0.1:$TEST_NGINX_DNS;'
+--- script
+ok(wait_for(sub {
+    my $in = '';
+    vec($in, fileno $::Silent, 1) = 1;
+    return select $in, undef, undef, 0;
+}), 'asked for');
+my ($worker) = nginx_workers();
+nginx_reload();
+ok(wait_for(sub { !kill 0, $worker }), 'the old worker has left');
+nginx_signal('TERM');
+ok(wait_for(sub { error_log_text() =~ /\[notice\] .* exit$/m }), 'and the new one');
+unlike(error_log_text(), qr/exited on signal/, 'in good order');

@@ -566,6 +566,10 @@ cred_connector    header {
 --- script
 my $uuid = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
 
+# both Redises are greeted, which is noted
+
+wait_for(sub { redis('registry', 'HLEN', '{cred}:positions') == 2 });
+
 redis('registry', 'DEL', '{cred}:environments');
 redis('registry', 'HSET', '{cred}:environments', 'absent', 'connector:other',
       'bare', 'connector:kong', 'header', 'connector:header',

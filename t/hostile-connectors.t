@@ -571,7 +571,7 @@ our @Values = ('/', 'a/b', '//', '?', 'a?b=c', '#', 'a#b', '%', '%2e%2e', '%2F',
                '..', '.', '../x', 'x/..', 'x\\..\\y', './x', 'x/.', '...', '..;', '.x',
                "a\nb", "a\r\nX-Evil: 1", "a\r\n\r\nGET / HTTP/1.1\r\n\r\n", "a\tb",
                'a b', ' a', 'a ', ' ', '"', '\\', '\\"', '","x":"', "'", '{id}', '{',
-               '}', '{}', '$uri', '${uri}', '&', '=', '+', ';', ',', ':', '@', '!', '*',
+               '}', '{}', "a\x7fb", '$uri', '${uri}', '&', '=', '+', ';', ',', ':', '@', '!', '*',
                "\x7f", "\x01", "\e[31m", "\0", "a\0b", "\xff", "\xc3\x28", "\xed\xa0\x80",
                "\xf4\x90\x80\x80", "\xc3\xa9", "\xe2\x80\xa8", "\xf0\x9f\x94\x91",
                '<script>', "\xef\xbb\xbf", 'x' x 512, '%' x 512, 'plain');
@@ -600,7 +600,7 @@ for my $n (0 .. $#::Values) {
     my $dots = grep { /^\.\.?\z/ } split m{[/\\]}, $value, -1;
     my $utf8 = eval { Encode::decode('UTF-8', "$value", Encode::FB_CROAK()); 1 };
     my $zero = $value =~ /\0/;
-    my $ends = $value =~ /^[\0- ]|[\0- ]\z/;
+    my $ends = $value =~ /^[\0- \x7f]|[\0- \x7f]\z/;
 
     my %wanted = (
         path   => !$ends && !$zero && !$dots,
@@ -837,8 +837,16 @@ is($is{$_}, $::Case{$_}[1], $_) for sort keys %::Case;
 my %receipt = receipts(operation($got));
 ok(!$receipt{$_}{unclear}, "$_: nothing was sent")
     for qw(elsewhere expired revoked self foreign untrusted none closes alert);
-like($receipt{$_}{error}, qr/certificate/i, "$_: the error")
-    for qw(elsewhere expired revoked self foreign untrusted);
+
+# localhost may have another address, where nobody is, that is tried in turn
+
+my %left = map { $_ => 1 } qw(elsewhere expired revoked self foreign untrusted);
+wait_for(sub {
+    my %now = receipts(operation($got));
+    delete @left{ grep { ($now{$_}{error} // '') =~ /certificate/i } keys %left };
+    return !%left;
+});
+is(join(' ', sort keys %left), '', 'the errors');
 is_deeply([grep { defined $_->{method} } $::Plain->requests], [],
           'nothing was sent in clear');
 is_well($before);

@@ -233,6 +233,9 @@ ngx_int_t ngx_cred_template_fill(ngx_pool_t *pool,
 ngx_cred_said_e ngx_cred_connector_said(ngx_cred_connector_t *connector,
     ngx_cred_web_response_t *response);
 
+/* whether any of these rules (ngx_cred_connector_rule_t) has a text */
+ngx_uint_t ngx_cred_connector_has_words(ngx_array_t *rules);
+
 /*
  * Why nothing can be asked for with this target, which may be empty: a
  * constant; NULL if it will do, or none is needed.

@@ -17,9 +17,7 @@
 #include <ngx_cred_connector_attempt.h>
 
 
-#define NGX_CRED_ATTEMPT_IMPOSSIBLE 1       /* told in place of a status */
-
-
+static void ngx_cred_attempt_begin(ngx_cred_attempt_t *attempt);
 static ngx_int_t ngx_cred_attempt_values(ngx_cred_attempt_t *attempt,
     ngx_str_t *err);
 static ngx_int_t ngx_cred_attempt_member(ngx_cred_attempt_t *attempt);
@@ -35,6 +33,9 @@ static void ngx_cred_attempt_broken(ngx_cred_attempt_t *attempt);
 static void ngx_cred_attempt_matched(ngx_cred_attempt_t *attempt,
     ngx_cred_web_response_t *response);
 static void ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
+    ngx_cred_web_response_t *response);
+static ngx_uint_t ngx_cred_attempt_can_verify(ngx_cred_attempt_t *attempt);
+static ngx_uint_t ngx_cred_attempt_may_have_acted(
     ngx_cred_web_response_t *response);
 static void ngx_cred_attempt_gone(ngx_cred_attempt_t *attempt);
 static void ngx_cred_attempt_controlled(ngx_cred_attempt_t *attempt,
@@ -93,7 +94,24 @@ ngx_cred_connector_undeploy(ngx_cred_undeployment_t *u)
         return;
     }
 
-    ngx_cred_attempt_call(attempt, connector->match.method.len
+    /*
+     * What was gone may have been written back by a cache since: whether it was
+     * is asked for before it is deleted again, which would look the same.
+     */
+
+    if (u->known.heard && connector->verify.method.len) {
+        ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_LOOK);
+        return;
+    }
+
+    ngx_cred_attempt_begin(attempt);
+}
+
+
+static void
+ngx_cred_attempt_begin(ngx_cred_attempt_t *attempt)
+{
+    ngx_cred_attempt_call(attempt, attempt->connector->match.method.len
                                    ? NGX_CRED_ATTEMPT_MATCH
                                    : NGX_CRED_ATTEMPT_REQUEST);
 }
@@ -230,7 +248,12 @@ ngx_cred_attempt_call(ngx_cred_attempt_t *attempt,
 
     if (ngx_cred_web_send(web, &attempt->request) != NGX_OK) {
         ngx_cred_attempt_broken(attempt);
+        return;
     }
+
+    /* else many that wait would end none of what they begin */
+
+    attempt->request.first = 1;
 }
 
 
@@ -239,7 +262,7 @@ ngx_cred_attempt_call(ngx_cred_attempt_t *attempt,
 static void
 ngx_cred_attempt_impossible(ngx_cred_attempt_t *attempt, ngx_str_t *error)
 {
-    ngx_cred_attempt_tell(attempt, NGX_CRED_ATTEMPT_IMPOSSIBLE, error);
+    ngx_cred_attempt_tell_impossible(attempt, error);
     ngx_cred_attempt_failed(attempt, NGX_CRED_REFUSED, error);
 }
 
@@ -264,6 +287,7 @@ ngx_cred_attempt_of(ngx_cred_attempt_t *attempt)
         purges = connector->purges.elts;
         return &purges[attempt->purged];
 
+    case NGX_CRED_ATTEMPT_LOOK:
     case NGX_CRED_ATTEMPT_VERIFY:
         return &connector->verify;
 
@@ -306,6 +330,7 @@ ngx_cred_attempt_answer(ngx_cred_web_request_t *request,
         ngx_cred_attempt_purged(attempt, response);
         break;
 
+    case NGX_CRED_ATTEMPT_LOOK:
     case NGX_CRED_ATTEMPT_VERIFY:
         ngx_cred_attempt_verified(attempt, response);
         break;
@@ -357,6 +382,11 @@ ngx_cred_attempt_matched(ngx_cred_attempt_t *attempt,
 
     if (said == NGX_CRED_SAID_GONE) {
         ngx_cred_attempt_gone(attempt);
+        return;
+    }
+
+    if (said == NGX_CRED_SAID_MAYBE && ngx_cred_attempt_can_verify(attempt)) {
+        ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
         return;
     }
 
@@ -413,9 +443,7 @@ ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
 
     case NGX_CRED_SAID_MAYBE:
 
-        if (connector->verify.method.len
-            && ngx_cred_attempt_is_vouched(attempt))
-        {
+        if (ngx_cred_attempt_can_verify(attempt)) {
             ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
             return;
         }
@@ -426,13 +454,40 @@ ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
         break;
     }
 
-    /* a success of another kind: some of it may be done */
-
-    if (response->status / 100 == 2 || response->status >= 500) {
-        attempt->acted = 1;
-    }
+    attempt->acted |= ngx_cred_attempt_may_have_acted(response);
 
     ngx_cred_attempt_refused(attempt, response, said);
+}
+
+
+/* a word without words is believed where the target has shown what it means */
+
+static ngx_uint_t
+ngx_cred_attempt_can_verify(ngx_cred_attempt_t *attempt)
+{
+    return attempt->connector->verify.method.len
+           && ngx_cred_attempt_is_vouched(attempt);
+}
+
+
+/* what is none of its own answers may be given after some of it is done */
+
+static ngx_uint_t
+ngx_cred_attempt_may_have_acted(ngx_cred_web_response_t *response)
+{
+    switch (response->status) {
+
+    case 401:
+    case 403:
+    case 404:
+    case 405:
+    case 412:
+    case 429:
+        return 0;
+
+    default:
+        return 1;
+    }
 }
 
 
@@ -529,6 +584,18 @@ ngx_cred_attempt_verified(ngx_cred_attempt_t *attempt,
     said = ngx_cred_connector_said(attempt->connector, response);
 
     if (said != NGX_CRED_SAID_GONE && said != NGX_CRED_SAID_MAYBE) {
+
+        /* since when it will have been gone is known to nobody */
+
+        if (response->status / 100 == 2) {
+            attempt->acted = 1;
+
+            if (attempt->step == NGX_CRED_ATTEMPT_LOOK) {
+                ngx_cred_attempt_begin(attempt);
+                return;
+            }
+        }
+
         ngx_cred_attempt_refused(attempt, response, said);
 
     } else if (attempt->success) {

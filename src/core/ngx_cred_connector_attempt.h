@@ -26,7 +26,8 @@ typedef enum {
     NGX_CRED_ATTEMPT_REQUEST,
     NGX_CRED_ATTEMPT_CONTROL,
     NGX_CRED_ATTEMPT_PURGE,
-    NGX_CRED_ATTEMPT_VERIFY
+    NGX_CRED_ATTEMPT_VERIFY,
+    NGX_CRED_ATTEMPT_LOOK                      /* "verify", to begin with */
 } ngx_cred_attempt_step_e;
 
 
@@ -61,7 +62,10 @@ void ngx_cred_attempt_settle(ngx_cred_attempt_t *attempt);
 void ngx_cred_attempt_done(ngx_cred_attempt_t *attempt,
     ngx_cred_state_e state);
 
-/* whether the target has done there, within a minute, what it was asked for */
+/*
+ * Whether the target has done what it was asked for: there, within a minute, or
+ * with this credential.
+ */
 ngx_uint_t ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt);
 
 /* pending: for what was answered, or for "error" (copied) */
@@ -75,6 +79,13 @@ void ngx_cred_attempt_failed(ngx_cred_attempt_t *attempt,
  * is that, or 0 with no error if it is taken again.
  */
 void ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
+    ngx_str_t *error);
+
+/*
+ * That nothing could be asked for with this credential, or what belongs to it:
+ * once, until the next reload.
+ */
+void ngx_cred_attempt_tell_impossible(ngx_cred_attempt_t *attempt,
     ngx_str_t *error);
 
 

@@ -20,10 +20,13 @@
 #define NGX_CRED_ATTEMPT_LATER      86400   /* the longest Retry-After that is
                                                obeyed, in seconds */
 #define NGX_CRED_ATTEMPT_ERROR      512
+#define NGX_CRED_ATTEMPT_IMPOSSIBLE 0x10000 /* told, beside a status */
 
 
 static void ngx_cred_attempt_vouch(ngx_cred_attempt_t *attempt);
 static uint32_t ngx_cred_attempt_place(ngx_cred_attempt_t *attempt);
+static ngx_cred_web_t *ngx_cred_attempt_told(ngx_cred_attempt_t *attempt,
+    ngx_uint_t *told, ngx_str_t *error);
 
 
 /* in the order of ngx_cred_attempt_step_e */
@@ -33,6 +36,7 @@ static const char  *ngx_cred_attempt_steps[] = {
     "request",
     "control",
     "purge",
+    "verify",
     "verify"
 };
 
@@ -103,6 +107,10 @@ ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt)
     ngx_cred_connector_t  *connector;
 
     connector = attempt->connector;
+
+    if (attempt->u->known.heard) {
+        return 1;
+    }
 
     return connector->succeeded_at
            && connector->succeeded_in == ngx_cred_attempt_place(attempt)
@@ -177,7 +185,7 @@ ngx_cred_attempt_refused(ngx_cred_attempt_t *attempt,
 
     default:
 
-        if (attempt->step == NGX_CRED_ATTEMPT_VERIFY) {
+        if (attempt->step >= NGX_CRED_ATTEMPT_VERIFY) {
             p = ngx_slprintf(p, last, ", it is not known to be gone");
 
         } else if (response->encoded) {
@@ -229,27 +237,18 @@ void
 ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
     ngx_str_t *error)
 {
-    ngx_uint_t       told;
+    ngx_uint_t       told, impossible;
     ngx_cred_web_t  *web;
 
-    if (error) {
-        ngx_cred_status_connector_refused(attempt->u->registry,
-                                          &attempt->u->environment, error);
-    }
+    web = ngx_cred_attempt_told(attempt, &told, error);
 
-    web = ngx_cred_web_get(&attempt->connector->web, &attempt->u->environment,
-                           attempt->u->registry);
-    if (web == NULL) {
+    impossible = told & NGX_CRED_ATTEMPT_IMPOSSIBLE;
+
+    if (web == NULL || told == (status | impossible)) {
         return;
     }
 
-    told = (ngx_uint_t) (uintptr_t) ngx_cred_web_context(web);
-
-    if (told == status) {
-        return;
-    }
-
-    ngx_cred_web_set_context(web, (void *) (uintptr_t) status);
+    ngx_cred_web_set_told(web, status | impossible);
 
     if (error) {
         ngx_log_error(NGX_LOG_ERR, ngx_cred_web_log(web), 0,
@@ -259,4 +258,47 @@ ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cred_web_log(web), 0,
                   "undeployments are taken again");
+}
+
+
+/* that lies with single credentials: what the target takes does not end it */
+
+void
+ngx_cred_attempt_tell_impossible(ngx_cred_attempt_t *attempt, ngx_str_t *error)
+{
+    ngx_uint_t       told;
+    ngx_cred_web_t  *web;
+
+    web = ngx_cred_attempt_told(attempt, &told, error);
+
+    if (web == NULL || (told & NGX_CRED_ATTEMPT_IMPOSSIBLE)) {
+        return;
+    }
+
+    ngx_cred_web_set_told(web, told | NGX_CRED_ATTEMPT_IMPOSSIBLE);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cred_web_log(web), 0,
+                  "undeployment is impossible: %V", error);
+}
+
+
+/* what was told of the target before; the status always has the last error */
+
+static ngx_cred_web_t *
+ngx_cred_attempt_told(ngx_cred_attempt_t *attempt, ngx_uint_t *told,
+    ngx_str_t *error)
+{
+    ngx_cred_web_t  *web;
+
+    if (error) {
+        ngx_cred_status_connector_refused(attempt->u->registry,
+                                          &attempt->u->environment, error);
+    }
+
+    web = ngx_cred_web_get(&attempt->connector->web, &attempt->u->environment,
+                           attempt->u->registry);
+
+    *told = web ? ngx_cred_web_told(web) : 0;
+
+    return web;
 }

@@ -259,6 +259,24 @@ ngx_cred_connector_fits(ngx_array_t *rules, ngx_cred_web_response_t *response,
 }
 
 
+ngx_uint_t
+ngx_cred_connector_has_words(ngx_array_t *rules)
+{
+    ngx_uint_t                  i;
+    ngx_cred_connector_rule_t  *rule;
+
+    rule = rules->elts;
+
+    for (i = 0; i < rules->nelts; i++) {
+        if (rule[i].text.len) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static ngx_uint_t
 ngx_cred_connector_has_text(ngx_cred_web_response_t *response, ngx_str_t *text)
 {
@@ -336,7 +354,12 @@ ngx_cred_connector_lacks(ngx_cred_connector_t *connector, ngx_str_t *target)
 static ngx_uint_t
 ngx_cred_connector_is_trimmed(ngx_str_t *target)
 {
-    return target->data[0] > ' ' && target->data[target->len - 1] > ' ';
+    u_char  first, last;
+
+    first = target->data[0];
+    last = target->data[target->len - 1];
+
+    return first > ' ' && first != 0x7f && last > ' ' && last != 0x7f;
 }
 
 

@@ -20,15 +20,17 @@
 static ngx_http_cred_connector_t *ngx_http_cred_connector_create(
     ngx_conf_t *cf, ngx_str_t *name);
 static ngx_int_t ngx_http_cred_connector_name(ngx_conf_t *cf, ngx_str_t *name);
-static void ngx_http_cred_connector_cleanup(void *data);
+static void ngx_http_cred_connector_wipe(void *data);
 static char *ngx_http_cred_connector_end(ngx_conf_t *cf,
     ngx_http_cred_connector_t *block);
 static ngx_int_t ngx_http_cred_connector_webhook(ngx_conf_t *cf,
     ngx_http_cred_connector_t *block, ngx_str_t *err);
 static ngx_int_t ngx_http_cred_connector_other(ngx_conf_t *cf,
     ngx_http_cred_connector_t *block, ngx_str_t *err);
+static char *ngx_http_cred_connector_vain(ngx_cred_connector_t *connector);
 static ngx_int_t ngx_http_cred_connector_finish(ngx_conf_t *cf,
     ngx_http_cred_connector_t *block);
+static void ngx_http_cred_connector_close(void *data);
 
 
 char *
@@ -87,7 +89,7 @@ ngx_http_cred_connector_create(ngx_conf_t *cf, ngx_str_t *name)
 
     *connectors = connector;
 
-    cln->handler = ngx_http_cred_connector_cleanup;
+    cln->handler = ngx_http_cred_connector_wipe;
     cln->data = connector;
 
     connector->name = *name;
@@ -141,14 +143,12 @@ ngx_http_cred_connector_name(ngx_conf_t *cf, ngx_str_t *name)
 /* of what came from files, these are copies */
 
 static void
-ngx_http_cred_connector_cleanup(void *data)
+ngx_http_cred_connector_wipe(void *data)
 {
     ngx_cred_connector_t *connector = data;
 
     ngx_str_t   *secret;
     ngx_uint_t   i;
-
-    ngx_cred_web_close(&connector->web);
 
     secret = connector->secrets.elts;
 
@@ -163,6 +163,7 @@ ngx_http_cred_connector_cleanup(void *data)
 static char *
 ngx_http_cred_connector_end(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
 {
+    char                  *vain;
     ngx_int_t              rc;
     ngx_str_t              err;
     ngx_cred_connector_t  *connector;
@@ -179,16 +180,14 @@ ngx_http_cred_connector_end(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
 
     if (rc == NGX_OK) {
 
-        if (connector->request.method.len && connector->success.nelts) {
+        vain = ngx_http_cred_connector_vain(connector);
+
+        if (vain == NULL) {
             return NGX_CONF_OK;
         }
 
-        if (connector->request.method.len) {
-            ngx_str_set(&err, "no \"success\"");
-
-        } else {
-            ngx_str_set(&err, "no \"request\"");
-        }
+        err.data = (u_char *) vain;
+        err.len = ngx_strlen(vain);
 
         rc = NGX_DECLINED;
     }
@@ -199,6 +198,45 @@ ngx_http_cred_connector_end(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
     }
 
     return NGX_CONF_ERROR;
+}
+
+
+/* with what it lacks nothing would ever be undeployed; NULL if it has all */
+
+static char *
+ngx_http_cred_connector_vain(ngx_cred_connector_t *connector)
+{
+    ngx_uint_t  gone;
+
+    gone = connector->gone.nelts;
+
+    if (connector->request.method.len == 0) {
+        return "no \"request\"";
+    }
+
+    if (connector->success.nelts == 0) {
+        return "no \"success\"";
+    }
+
+    if (connector->verify.method.len && gone == 0) {
+        return "no \"gone\" for \"verify\", which has to say it";
+    }
+
+    if (connector->control.method.len && gone == 0) {
+        return "no \"gone\" for \"control\"";
+    }
+
+    if (connector->purges.nelts && gone == 0) {
+        return "no \"gone\" for \"purge\"";
+    }
+
+    if (gone && connector->verify.method.len == 0
+        && !ngx_cred_connector_has_words(&connector->gone))
+    {
+        return "no \"verify\" for \"gone\" without a text";
+    }
+
+    return NULL;
 }
 
 
@@ -297,6 +335,7 @@ ngx_http_cred_connectors_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_cred_connector_finish(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
 {
+    ngx_pool_cleanup_t        *cln;
     ngx_cred_connector_t      *connector;
     ngx_cred_web_conf_t       *web;
     ngx_http_core_loc_conf_t  *core;
@@ -304,6 +343,16 @@ ngx_http_cred_connector_finish(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
 
     connector = &block->connector;
     web = &connector->web;
+
+    /* before the resolver goes, which frees what is asked of it untold */
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_cred_connector_close;
+    cln->data = web;
 
     if (ngx_http_cred_resolvable(cf, block->unresolved, "connector",
                                  &connector->name, &connector->at)
@@ -333,4 +382,13 @@ ngx_http_cred_connector_finish(ngx_conf_t *cf, ngx_http_cred_connector_t *block)
     ngx_http_cred_ssl_merge(&block->level.ssl, &clcf->ssl);
 
     return ngx_http_cred_ssl_settings(cf, &block->level.ssl, &web->net);
+}
+
+
+static void
+ngx_http_cred_connector_close(void *data)
+{
+    ngx_cred_web_conf_t *web = data;
+
+    ngx_cred_web_close(web);
 }

@@ -32,6 +32,9 @@ local now = tonumber(stamp)
 -- done then, since such a key cannot be asked for
 redis.call('EXISTS', P .. ':none')
 
+-- how many fields of an operation are asked for before its receipts
+local OWN = 3
+
 local failure, stale
 
 -- its pending entries, and since when those are that an attempt did not settle
@@ -253,9 +256,10 @@ end
 
 -- Nothing of this operation is open any more.  One of an earlier copy of the
 -- credential may be, which was deleted, created again and deleted again
--- meanwhile
+-- meanwhile.  Where a newer deployment stays, who asks again hears of that, and
+-- not that there is nothing
 
-local function close(open, operation, previous)
+local function close(open, operation, previous, superseded)
     if redis.call('GET', open) ~= operation then
         return
     end
@@ -273,7 +277,11 @@ local function close(open, operation, previous)
         previous = is[3]
     end
 
-    redis.call('DEL', open)
+    if superseded then
+        redis.call('EXPIRE', open, '604800')
+    else
+        redis.call('DEL', open)
+    end
 end
 
 -- the receipts of one operation: what is to be set of them in its hash, and how
@@ -285,7 +293,7 @@ local function receipts(places, fields, kept, operation)
     for j, i in ipairs(places) do
         local field = fields[j]
         -- several may have made the same attempt
-        local was = kept[field] or kept[j + 2]
+        local was = kept[field] or kept[j + OWN]
         local receipt, due = write(i, was)
         kept[field] = receipt or was
 
@@ -293,7 +301,7 @@ local function receipts(places, fields, kept, operation)
             postpone(i, due, operation)
         end
 
-        if receipt and kept[j + 2] then
+        if receipt and kept[j + OWN] then
             set[#set + 1], set[#set + 2] = field, receipt
             done = done + (due and 0 or 1)
 
@@ -301,6 +309,8 @@ local function receipts(places, fields, kept, operation)
                or ARGV[i + STATE] == 'superseded'
             then
                 audit(i, operation)
+                kept.superseded = kept.superseded
+                                  or ARGV[i + STATE] == 'superseded'
             end
         end
     end
@@ -322,10 +332,11 @@ local function acknowledge(member, places)
     -- the operation may be gone with the hands of an operator
 
     local kept = redis.pcall('HMGET', key, 'pending', 'previous',
-                             unpack(fields))
+                             'superseded', unpack(fields))
     if kept.err then
         return
     end
+    kept.superseded = kept[3]
 
     local set, done = receipts(places, fields, kept, operation)
     local left = math.max((tonumber(kept[1]) or 0) - done, 0)
@@ -337,6 +348,9 @@ local function acknowledge(member, places)
     if complete then
         set[#set + 1], set[#set + 2] = 'completed_at', stamp
     end
+    if kept.superseded and not kept[3] then
+        set[#set + 1], set[#set + 2] = 'superseded', '1'
+    end
     if #set > 0 then
         redis.call('HSET', key, unpack(set))
     end
@@ -344,7 +358,7 @@ local function acknowledge(member, places)
         redis.call('EXPIRE', key, '604800')
     end
     if names and (complete or not kept[1]) then
-        close(P .. ':open:' .. names, operation, kept[2])
+        close(P .. ':open:' .. names, operation, kept[2], kept.superseded)
     end
 end
 

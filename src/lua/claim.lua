@@ -19,6 +19,9 @@ local FIRST, STRIDE = 5, 2
 local URL_LENGTH = 4096
 local OPERATIONS, KEPT = 200, 604800000
 
+-- of entries that are to be attempted at a time of their own, and hide others
+local PAGES = 8
+
 local call = redis.call
 
 -- while its slot moves, what is not here may be where it moves to: nothing is
@@ -117,18 +120,22 @@ local function known_of(name, pending, member, early)
            .. (trace or '-') .. ' ' .. (target or '')
 end
 
-local function claim(name, url, from, to, members, early)
+-- the entries of these scores, but for so many; returns how many were seen, and
+-- how many of them are to be attempted at a time of their own
+
+local function page(name, url, from, to, members, early, but)
     local pending, since = keys_of(name)
-    local count = math.min(most - #members / 3, room)
+    local count = math.floor(math.min(most - #members / 3, room))
+    local held = 0
     if count < 1 then
-        return
+        return 0, 0
     end
     local connector = url and string.sub(url, 1, 10) == 'connector:'
-    local due = call('ZRANGEBYSCORE', pending, from, to, 'LIMIT', 0,
-                     string.format('%d', count))
+    local due = call('ZRANGEBYSCORE', pending, from, to, 'LIMIT',
+                     string.format('%d', but), string.format('%d', count))
     for _, member in ipairs(due) do
         if bytes <= 0 then
-            return
+            return 0, 0
         end
         local known = ''
         if connector then
@@ -140,6 +147,22 @@ local function claim(name, url, from, to, members, early)
             members[n + 1], members[n + 2] = member, since_of(since, member)
             members[n + 3] = known
             room, bytes = room - 1, bytes - #member - #known
+        else
+            held = held + 1
+        end
+    end
+    return #due, held
+end
+
+-- what is claimed leaves these scores, or is behind what is left of them
+
+local function claim(name, url, from, to, members, early)
+    local but = 0
+    for _ = 1, early and PAGES or 1 do
+        local seen, held = page(name, url, from, to, members, early, but)
+        but = but + held
+        if seen == 0 then
+            return
         end
     end
 end

@@ -443,6 +443,16 @@ local function resume(ask, operation, result)
 end
 
 
+-- what is noted of an environment before anybody has attempted anything
+
+local function receipt_of(state)
+    if state == 'claimed' then
+        return '{"state":"pending","attempts":0}'
+    end
+    -- nobody has claimed it, so that nobody may have acted and be lost
+    return '{"state":"pending","attempts":0,"next":' .. this.due .. '}'
+end
+
 -- the environments that concern a scope
 
 local function concern(owned)
@@ -474,7 +484,7 @@ local function concern(owned)
             names[count] = name
             keys[count] = this.P .. ':pending:' .. escape(name)
             fields[f + 1] = 'environment:' .. name
-            fields[f + 2] = '{"state":"pending","attempts":0}'
+            fields[f + 2] = receipt_of(state)
             cascade[n + 1], cascade[n + 2] = name, url
             cascade[n + 3], cascade[n + 4] = state, ''
 

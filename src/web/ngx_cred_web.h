@@ -119,6 +119,8 @@ struct ngx_cred_web_request_s {
 
     ngx_cred_web_conn_t        *conn;      /* that it is on; or NULL */
     unsigned                    head:1;    /* HEAD: the response has no body */
+    unsigned                    first:1;   /* it is sent before all that wait:
+                                              it ends what has begun */
     unsigned                    sent:1;    /* a part of it has left, maybe on a
                                               connection that is gone: it may
                                               have been executed */
@@ -163,9 +165,9 @@ void ngx_cred_web_keep(ngx_cred_web_t *web);
 /* its lines end with ", environment: NAME, connector: ..." */
 ngx_log_t *ngx_cred_web_log(ngx_cred_web_t *web);
 
-/* a pointer of the owner's, NULL at first: for what was told, of this worker */
-void *ngx_cred_web_context(ngx_cred_web_t *web);
-void ngx_cred_web_set_context(ngx_cred_web_t *web, void *context);
+/* a number of the owner's, 0 at first: what was told of it by this worker */
+ngx_uint_t ngx_cred_web_told(ngx_cred_web_t *web);
+void ngx_cred_web_set_told(ngx_cred_web_t *web, ngx_uint_t told);
 
 /*
  * Closes all of a configuration, silently: requests are not answered, but must

@@ -99,7 +99,7 @@ struct ngx_cred_web_s {
     ngx_log_t                 log;
     ngx_str_t                 shown;       /* the name in logs */
     ngx_cred_web_conf_t      *conf;
-    void                     *context;     /* the owner's */
+    ngx_uint_t                told;        /* by the owner */
 
     ngx_queue_t               closed;      /* connections, the one that was
                                               used last first */

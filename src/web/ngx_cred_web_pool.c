@@ -304,17 +304,17 @@ ngx_cred_web_log(ngx_cred_web_t *web)
 }
 
 
-void *
-ngx_cred_web_context(ngx_cred_web_t *web)
+ngx_uint_t
+ngx_cred_web_told(ngx_cred_web_t *web)
 {
-    return web->context;
+    return web->told;
 }
 
 
 void
-ngx_cred_web_set_context(ngx_cred_web_t *web, void *context)
+ngx_cred_web_set_told(ngx_cred_web_t *web, ngx_uint_t told)
 {
-    web->context = context;
+    web->told = told;
 }
 
 

@@ -48,7 +48,13 @@ ngx_cred_web_send(ngx_cred_web_t *web, ngx_cred_web_request_t *request)
         return ngx_cred_web_refuse(request, NGX_CRED_WEB_BUSY, &error);
     }
 
-    ngx_queue_insert_tail(&web->waiting, &request->queue);
+    if (request->first) {
+        ngx_queue_insert_head(&web->waiting, &request->queue);
+
+    } else {
+        ngx_queue_insert_tail(&web->waiting, &request->queue);
+    }
+
     web->nwaiting++;
     web->nrequests++;
 

@@ -16,7 +16,7 @@ use Test::More ();
 our @EXPORT = qw(
     sample credential del del_raw path answer_is operation deleted
     everywhere pending failure contents
-    settled audit one_more reached
+    settled is_open audit one_more reached
 );
 
 our %Reasons = (
@@ -263,9 +263,15 @@ sub contents {
 
 sub settled {
     return wait_for(sub {
-        redis('registry', 'KEYS', '{cred}:open:*') eq ''
-            && redis('registry', 'KEYS', '{cred}:pending:*') eq '';
+        !is_open('registry') && redis('registry', 'KEYS', '{cred}:pending:*') eq '';
     });
+}
+
+# operations that are kept to tell of what is superseded expire, and are over
+
+sub is_open {
+    my ($name) = @_;
+    return grep { redis($name, 'TTL', $_) == -1 } redis($name, 'KEYS', '{cred}:open:*');
 }
 
 
