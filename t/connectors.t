@@ -765,3 +765,54 @@ ok(wait_for(sub { !kill 0, $worker }), 'the old worker has left');
 nginx_signal('TERM');
 ok(wait_for(sub { error_log_text() =~ /\[notice\] .* exit$/m }), 'and the new one');
 unlike(error_log_text(), qr/exited on signal/, 'in good order');
+
+
+
+=== TEST 37: the same, where what is there is told in other words
+--- before
+talks(sub { my ($r, $self) = @_;
+            return [404, [], 'no such key'] if $self->{gone} && $self->{seen};
+            if ($r->{method} eq 'GET') {
+                return [404, [], 'no such key'] if $self->{gone} == 1 && !$self->{asked}++;
+                return [302, ['Location: /there'], ''] if $self->{gone} == 1;
+                return [404, [], 'no such key'];
+            }
+            $self->{gone}++;
+            return [200, [], 'deleted'] },
+      'success 200 deleted; gone 404 "no such key"; verify GET "/credentials/{target}"; settle 1s;');
+--- script
+my $operation = is_pending('unconfirmed');
+ok(settled(), 'settled');
+is(scalar(grep { /DELETE/ } $::Web->asked), 2, 'it is deleted again');
+is(receipt($operation)->{state}, 'undeployed', 'undeployed');
+
+
+
+=== TEST 38: what was seen again is not gone by a word without words
+--- before
+talks(sub { my ($r, $self) = @_;
+            my @said = $r->{method} eq 'GET' ? (404, 200) : (200, 502);
+            return [$said[$self->{ $r->{method} }++] // 404, [], ''] },
+      'success 200; gone 404; verify GET "/credentials/{target}"; settle 1s;');
+--- script
+my $operation = is_pending('unconfirmed');
+attempted($operation, 2);
+nginx_reload();
+my $is = attempted($operation, 5);
+is($is->{state}, 'pending', 'pending');
+like($is->{error}, qr/request: answer 404, which does not say/, 'the error');
+
+
+
+=== TEST 39: a word without words is no lost answer, either
+--- before
+talks(sub { [$_[0]{method} eq 'GET' ? 404 : 410, [], ''] },
+      'success 200; gone 404 410; verify GET "/credentials/{target}";');
+credential('other');
+target('other', 'other');
+--- script
+my $operation = is_pending('refused');
+ok(!attempted($operation)->{unclear}, 'nothing was lost');
+$::Web->say(200, [], '', on => 'DELETE /credentials/other');
+del('other');
+ends_as($operation, 'not_deployed');

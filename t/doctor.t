@@ -509,7 +509,7 @@ $got = doctor(words => ['--json']);
 is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, a gateway with its rights');
 
 healthy();
-managed(lines => 'header Authorization "Bearer {target}"; verify GET "/{id}";');
+managed(lines => 'header Authorization "Bearer {target}"; gone 404 x; verify GET "/{id}";');
 $got = doctor(words => ['--json']);
 is("$got->{status} $got->{out}$got->{err}", "0 []\n", 'healthy, with a connector');
 is(join(' ', map { "@{ $_->{headers}{'x-secret'} // ['no secret'] }" } $managed->requests),

@@ -841,3 +841,35 @@ is($delete->(2, 'all'), 'deleted ' . $member->(2, 2), 'another delete');
 is($delete->(2, 'again'), 'deleted ' . $member->(2, 2), 'and the second of it');
 is(redis('staging', 'HGET', 'p:operation:' . operation(2), 'previous'), operation(1),
    'after that');
+
+
+
+=== TEST 18: an operation of which something stays, and an environment told again
+--- script
+my $open = 'p:open:apinizer:s:i1';
+
+pending(1, qw(e other));
+acknowledge([member(1), '', environment => 'other', state => 'superseded'],
+            [member(1), '']);
+cmp_ok(redis('staging', 'TTL', $open), '>', 604000, 'over, and kept');
+
+redis('staging', 'ZADD', 'p:operations', 1, operation(1));
+set_position('1:1700000000000-9:');
+is_deeply(told('lost', '1', '0-0', ''), ['admitted', '2', 1], 'told again');
+is(redis('staging', 'TTL', $open), -1, 'open until it is done');
+acknowledge([member(1), '']);
+cmp_ok(redis('staging', 'TTL', $open), '>', 604000, 'over, and kept again');
+
+# another one that is over does not hide it
+
+redis('staging', 'SET', $open, operation(2));
+redis('staging', 'HSET', 'p:operation:' . operation(2), 'completed_at', 1);
+told('lost', '2', '0-0', '');
+is(redis('staging', 'GET', $open), operation(1), 'open in place of it');
+
+# nothing stays there any more
+
+redis('staging', 'HSET', 'p:operation:' . operation(1), 'environment:other',
+      '{"state":"undeployed"}');
+acknowledge([member(1), '']);
+is(redis('staging', 'EXISTS', $open), 0, 'over');

@@ -236,6 +236,9 @@ ngx_cred_said_e ngx_cred_connector_said(ngx_cred_connector_t *connector,
 /* whether any of these rules (ngx_cred_connector_rule_t) has a text */
 ngx_uint_t ngx_cred_connector_has_words(ngx_array_t *rules);
 
+/* whether any of them has no text, and the status of a success */
+ngx_uint_t ngx_cred_connector_is_vague(ngx_array_t *rules);
+
 /*
  * Why nothing can be asked for with this target, which may be empty: a
  * constant; NULL if it will do, or none is needed.

@@ -45,6 +45,8 @@ static void ngx_cred_attempt_purged(ngx_cred_attempt_t *attempt,
     ngx_cred_web_response_t *response);
 static void ngx_cred_attempt_verified(ngx_cred_attempt_t *attempt,
     ngx_cred_web_response_t *response);
+static void ngx_cred_attempt_looked(ngx_cred_attempt_t *attempt,
+    ngx_cred_web_response_t *response, ngx_cred_said_e said);
 
 
 void
@@ -385,12 +387,15 @@ ngx_cred_attempt_matched(ngx_cred_attempt_t *attempt,
         return;
     }
 
-    if (said == NGX_CRED_SAID_MAYBE && ngx_cred_attempt_can_verify(attempt)) {
-        ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
-        return;
-    }
-
     if (response->status != 200 || response->etag.len == 0) {
+
+        if (said == NGX_CRED_SAID_MAYBE
+            && ngx_cred_attempt_can_verify(attempt))
+        {
+            ngx_cred_attempt_call(attempt, NGX_CRED_ATTEMPT_VERIFY);
+            return;
+        }
+
         ngx_cred_attempt_refused(attempt, response, said);
         return;
     }
@@ -454,7 +459,9 @@ ngx_cred_attempt_requested(ngx_cred_attempt_t *attempt,
         break;
     }
 
-    attempt->acted |= ngx_cred_attempt_may_have_acted(response);
+    if (said != NGX_CRED_SAID_MAYBE) {
+        attempt->acted |= ngx_cred_attempt_may_have_acted(response);
+    }
 
     ngx_cred_attempt_refused(attempt, response, said);
 }
@@ -477,6 +484,9 @@ ngx_cred_attempt_may_have_acted(ngx_cred_web_response_t *response)
 {
     switch (response->status) {
 
+    case 301:
+    case 307:
+    case 308:
     case 401:
     case 403:
     case 404:
@@ -583,17 +593,17 @@ ngx_cred_attempt_verified(ngx_cred_attempt_t *attempt,
 
     said = ngx_cred_connector_said(attempt->connector, response);
 
+    if (attempt->step == NGX_CRED_ATTEMPT_LOOK) {
+        ngx_cred_attempt_looked(attempt, response, said);
+        return;
+    }
+
     if (said != NGX_CRED_SAID_GONE && said != NGX_CRED_SAID_MAYBE) {
 
         /* since when it will have been gone is known to nobody */
 
         if (response->status / 100 == 2) {
             attempt->acted = 1;
-
-            if (attempt->step == NGX_CRED_ATTEMPT_LOOK) {
-                ngx_cred_attempt_begin(attempt);
-                return;
-            }
         }
 
         ngx_cred_attempt_refused(attempt, response, said);
@@ -604,5 +614,39 @@ ngx_cred_attempt_verified(ngx_cred_attempt_t *attempt,
     } else {
         attempt->verified = 1;
         ngx_cred_attempt_gone(attempt);
+    }
+}
+
+
+/* what is not known to be gone is deleted again, and waited for anew */
+
+static void
+ngx_cred_attempt_looked(ngx_cred_attempt_t *attempt,
+    ngx_cred_web_response_t *response, ngx_cred_said_e said)
+{
+    switch (said) {
+
+    case NGX_CRED_SAID_DENIED:
+    case NGX_CRED_SAID_LATER:
+        ngx_cred_attempt_refused(attempt, response, said);
+        return;
+
+    case NGX_CRED_SAID_MAYBE:
+
+        if (!ngx_cred_attempt_is_vouched(attempt)) {
+            ngx_cred_attempt_begin(attempt);
+            return;
+        }
+
+        /* fall through */
+
+    case NGX_CRED_SAID_GONE:
+        attempt->verified = 1;
+        ngx_cred_attempt_gone(attempt);
+        return;
+
+    default:
+        attempt->acted = 1;
+        ngx_cred_attempt_begin(attempt);
     }
 }

@@ -83,7 +83,7 @@ void ngx_cred_attempt_tell(ngx_cred_attempt_t *attempt, ngx_uint_t status,
 
 /*
  * That nothing could be asked for with this credential, or what belongs to it:
- * once, until the next reload.
+ * once, as long as the target is asked for anything.
  */
 void ngx_cred_attempt_tell_impossible(ngx_cred_attempt_t *attempt,
     ngx_str_t *error);

@@ -104,11 +104,15 @@ ngx_cred_attempt_vouch(ngx_cred_attempt_t *attempt)
 ngx_uint_t
 ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt)
 {
+    ngx_cred_known_t      *known;
     ngx_cred_connector_t  *connector;
 
     connector = attempt->connector;
+    known = &attempt->u->known;
 
-    if (attempt->u->known.heard) {
+    /* unless it was there again since */
+
+    if (known->heard && known->heard >= known->unclear && !attempt->acted) {
         return 1;
     }
 

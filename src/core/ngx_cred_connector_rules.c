@@ -277,6 +277,33 @@ ngx_cred_connector_has_words(ngx_array_t *rules)
 }
 
 
+ngx_uint_t
+ngx_cred_connector_is_vague(ngx_array_t *rules)
+{
+    ngx_uint_t                  i, n, *status;
+    ngx_cred_connector_rule_t  *rule;
+
+    rule = rules->elts;
+
+    for (i = 0; i < rules->nelts; i++) {
+
+        if (rule[i].text.len) {
+            continue;
+        }
+
+        status = rule[i].statuses.elts;
+
+        for (n = 0; n < rule[i].statuses.nelts; n++) {
+            if (status[n] == 2 || status[n] / 100 == 2) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
 static ngx_uint_t
 ngx_cred_connector_has_text(ngx_cred_web_response_t *response, ngx_str_t *text)
 {

@@ -236,6 +236,10 @@ ngx_http_cred_connector_vain(ngx_cred_connector_t *connector)
         return "no \"verify\" for \"gone\" without a text";
     }
 
+    if (ngx_cred_connector_is_vague(&connector->gone)) {
+        return "a 2xx without a text in \"gone\", which is said of what is there";
+    }
+
     return NULL;
 }
 

@@ -254,10 +254,21 @@ local function audit(i, operation)
                'operation', operation, 'environment', ARGV[i])
 end
 
+-- whether a newer deployment stays anywhere, as nobody has told again since
+
+local function stays(key)
+    for _, value in ipairs(redis.call('HGETALL', key)) do
+        if string.find(value, '^{.*"state":"superseded"') then
+            return true
+        end
+    end
+    return false
+end
+
 -- Nothing of this operation is open any more.  One of an earlier copy of the
 -- credential may be, which was deleted, created again and deleted again
--- meanwhile.  Where a newer deployment stays, who asks again hears of that, and
--- not that there is nothing
+-- meanwhile.  Where a newer deployment stays, a caller with a revision may ask
+-- again, and hears of that
 
 local function close(open, operation, previous, superseded)
     if redis.call('GET', open) ~= operation then
@@ -277,7 +288,7 @@ local function close(open, operation, previous, superseded)
         previous = is[3]
     end
 
-    if superseded then
+    if superseded and stays(P .. ':operation:' .. operation) then
         redis.call('EXPIRE', open, '604800')
     else
         redis.call('DEL', open)

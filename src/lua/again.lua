@@ -98,6 +98,22 @@ local function reopened(names, revision, api, receipt)
     return cjson.encode(is)
 end
 
+-- One that is kept to tell of what was superseded is over, and expires
+
+local function open(names, operation)
+    local key = P .. ':open:' .. names
+    local is = redis.pcall('GET', key)
+
+    if is == operation then
+        call('PERSIST', key)
+    elseif not is or type(is) == 'string'
+                     and call('HEXISTS', P .. ':operation:' .. is,
+                              'completed_at') == 1
+    then
+        call('SET', key, operation)
+    end
+end
+
 local function tell(operation)
     local key, field = P .. ':operation:' .. operation,
                        'environment:' .. environment
@@ -122,7 +138,7 @@ local function tell(operation)
          'pending', string.format('%d', (tonumber(count) or 0) + 1))
     call('HDEL', key, 'completed_at')
     call('PERSIST', key)
-    call('SET', P .. ':open:' .. api .. names, operation, 'NX')
+    open(api .. names, operation)
 
     return 1
 end

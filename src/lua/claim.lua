@@ -19,8 +19,9 @@ local FIRST, STRIDE = 5, 2
 local URL_LENGTH = 4096
 local OPERATIONS, KEPT = 200, 604800000
 
--- of entries that are to be attempted at a time of their own, and hide others
-local PAGES = 8
+-- of entries that are to be attempted at a time of their own, and hide others:
+-- so many of an environment, and so many in all
+local PAGES, HIDING = 8, 4096
 
 local call = redis.call
 
@@ -40,6 +41,7 @@ local treat, claims = {}, {time(now), nil, nil, nil}
 -- each, and as many members as there is room for beside them
 local ENVIRONMENTS = 1000
 local room, bytes = 2500, 786432
+local hiding = 0
 
 local function escape(s)
     return (string.gsub(s, '[%%:]', {['%'] = '%25', [':'] = '%3A'}))
@@ -160,8 +162,8 @@ local function claim(name, url, from, to, members, early)
     local but = 0
     for _ = 1, early and PAGES or 1 do
         local seen, held = page(name, url, from, to, members, early, but)
-        but = but + held
-        if seen == 0 then
+        but, hiding = but + held, hiding + held
+        if seen == 0 or hiding > HIDING then
             return
         end
     end

@@ -619,6 +619,13 @@ local function delete(ask)
     answer(ask, 'deleted', member, start, concerned.count)
 end
 
+-- it is kept for callers with a revision, who are to hear of a newer deployment
+
+local function is_over(operation)
+    return redis.call('HEXISTS', this.P .. ':operation:' .. operation,
+                      'completed_at') == 1
+end
+
 -- reads owner and revision; without a credential, what was deleted before is
 -- resumed
 
@@ -631,7 +638,7 @@ local function check_credential(ask)
        and redis.call('EXISTS', ask.credential) == 0
     then
         local operation = redis.call('GET', ask.open)
-        if operation then
+        if operation and (ask.most ~= '' or not is_over(operation)) then
             return resume(ask, operation, 'resumed') or 'resumed'
         end
         return refuse(ask, 'not_found') or 'not_found'

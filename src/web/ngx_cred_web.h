@@ -119,8 +119,9 @@ struct ngx_cred_web_request_s {
 
     ngx_cred_web_conn_t        *conn;      /* that it is on; or NULL */
     unsigned                    head:1;    /* HEAD: the response has no body */
-    unsigned                    first:1;   /* it is sent before all that wait:
-                                              it ends what has begun */
+    unsigned                    first:1;   /* it is sent before all that wait,
+                                              however many: it ends what has
+                                              begun */
     unsigned                    sent:1;    /* a part of it has left, maybe on a
                                               connection that is gone: it may
                                               have been executed */

@@ -42,7 +42,7 @@ ngx_cred_web_send(ngx_cred_web_t *web, ngx_cred_web_request_t *request)
         return ngx_cred_web_refuse(request, NGX_CRED_WEB_LATE, &error);
     }
 
-    if (web->nwaiting == NGX_CRED_WEB_QUEUE) {
+    if (web->nwaiting >= NGX_CRED_WEB_QUEUE && !request->first) {
         ngx_str_set(&error, "too many requests are waiting");
 
         return ngx_cred_web_refuse(request, NGX_CRED_WEB_BUSY, &error);

@@ -15,7 +15,7 @@ use Chaos::Process;
 
 our @EXPORT = qw(
     registry environments redis_start create create_keys keys_left left
-    operations pending drained reset_redis
+    operations open_operations pending drained reset_redis
 );
 
 our $P = '{cred}';
@@ -339,6 +339,16 @@ sub operations {
     } while ($cursor);
 
     return \%operations;
+}
+
+
+# keys of those that are not over; one that is kept to tell of what is superseded
+# expires
+
+sub open_operations {
+    my ($redis) = @_;
+    return grep { $redis->call('TTL', $_) == -1 }
+           @{ $redis->call('KEYS', "$P:open:*") };
 }
 
 
