@@ -154,7 +154,7 @@ wrong(10, 'connector "x": no "gone" for "verify", which has to say it',
 wrong(10, 'connector "x": no "gone" for "control"', "$url $request control GET /a;");
 wrong(10, 'connector "x": no "gone" for "purge"', "$url $request purge DELETE /a;");
 wrong(10, 'connector "x": no "verify" for "gone" without a text', "$url $request gone 404;");
-wrong(10, 'connector "x": a 2xx without a text in "gone", which is said of what is there',
+wrong(10, 'connector "x": a 2xx without a text in "gone", as of what is there',
       "$url $request gone $_; verify GET /a;") for qw(200 2xx), '404 a; gone 404 201';
 right("$url $request gone 404; verify GET /a;");
 right("$url $request gone 404; gone 410 words;");

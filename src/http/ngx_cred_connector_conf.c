@@ -237,7 +237,7 @@ ngx_http_cred_connector_vain(ngx_cred_connector_t *connector)
     }
 
     if (ngx_cred_connector_is_vague(&connector->gone)) {
-        return "a 2xx without a text in \"gone\", which is said of what is there";
+        return "a 2xx without a text in \"gone\", as of what is there";
     }
 
     return NULL;
