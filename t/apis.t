@@ -353,13 +353,15 @@ redis_start('staging');
 
 for my $name (names()) {
 
-    # the connection itself waits for its next attempt
+    # the connection itself waits for its next attempt; the background may be
+    # first when it is back
 
     ok(wait_for(sub {
            my $got = request($name, "$name-token");
-           $got->{status} == api($name)->{done}
-               && $got->{headers}{'cred-operation'} eq $operation{$name}
-               && !defined $got->{headers}{'cred-pending'};
+           ($got->{status} == api($name)->{done}
+            && $got->{headers}{'cred-operation'} eq $operation{$name}
+            && !defined $got->{headers}{'cred-pending'})
+               || receipt($operation{$name}, 'staging')->{state} ne 'pending';
        }), "$name: success");
 
     ok(wait_for(sub {
