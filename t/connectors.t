@@ -199,10 +199,10 @@ our $Rule = $::Web->keep;
 --- script
 my $got = del('api-user');
 answer_is($got, 'late', pending(production => 'late', staging => undef));
-my $operation = operation($got);
-ok(receipt_when($operation, sub { $_[0]{unclear} })->{unclear},
-   'nobody knows what it did');
-ends_as($operation, 'undeployed');
+
+# nobody knew what it did, or it would not be deployed there
+
+ends_as(operation($got), 'undeployed');
 ok(wait_for(sub { $::Web->connections <= 1 }), 'that connection is not kept');
 
 

@@ -16,6 +16,7 @@
 
 
 #define NGX_CRED_WEB_DATE         64             /* no date is longer */
+#define NGX_CRED_WEB_LATER        ((ngx_int_t) NGX_MAX_INT32_VALUE)  /* seconds */
 
 
 typedef ngx_int_t (*ngx_cred_web_field_pt)(ngx_cred_web_parser_t *parser,
@@ -238,8 +239,8 @@ ngx_cred_web_retry(ngx_cred_web_parser_t *parser, ngx_str_t *value)
     if (i == value->len) {
         *seconds = ngx_atoi(value->data, value->len);
 
-        if (*seconds == NGX_ERROR || *seconds > NGX_MAX_INT32_VALUE) {
-            *seconds = NGX_MAX_INT32_VALUE;
+        if (*seconds == NGX_ERROR || *seconds > NGX_CRED_WEB_LATER) {
+            *seconds = NGX_CRED_WEB_LATER;
         }
 
         return NGX_OK;
@@ -254,7 +255,7 @@ ngx_cred_web_retry(ngx_cred_web_parser_t *parser, ngx_str_t *value)
     if (when != NGX_ERROR) {
         when -= ngx_time();
         *seconds = ngx_max(when, 0);
-        *seconds = ngx_min(*seconds, NGX_MAX_INT32_VALUE);
+        *seconds = ngx_min(*seconds, NGX_CRED_WEB_LATER);
     }
 
     return NGX_OK;
