@@ -16,7 +16,7 @@
 
 
 #define NGX_CRED_WEB_DATE         64             /* no date is longer */
-#define NGX_CRED_WEB_LATER        ((ngx_int_t) NGX_MAX_INT32_VALUE)  /* seconds */
+#define NGX_CRED_WEB_LATER        ((ngx_int_t) NGX_MAX_INT32_VALUE)   /* s */
 
 
 typedef ngx_int_t (*ngx_cred_web_field_pt)(ngx_cred_web_parser_t *parser,
