@@ -64,7 +64,7 @@ void ngx_cred_attempt_done(ngx_cred_attempt_t *attempt,
 
 /*
  * Whether the target has done what it was asked for: there, within a minute, or
- * with this credential.
+ * with this credential, which nobody has seen there since.
  */
 ngx_uint_t ngx_cred_attempt_is_vouched(ngx_cred_attempt_t *attempt);
 
