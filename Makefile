@@ -26,8 +26,13 @@ SUITES    = $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 VALGRIND  = $(addprefix t/,apis.t calls.t claims.t resume.t retry.t tokens.t access.t \
             access-cache.t access-keys.t)
 
-NO_ASAN   = $(addprefix t/,bench.t connector-targets.t cred.t docs.t doctor.t \
+# of the suite, what looks at the C: not at a shell script, a page, other
+# programs' files, or times
+
+NOT_OF_C  = $(addprefix t/,bench.t connector-targets.t cred.t docs.t doctor.t \
             fetch.t page.t prometheus.t)
+SUITE_C   = $(if $(filter file,$(origin SUITE)),$(filter-out $(NOT_OF_C),\
+                $(wildcard $(SUITE))),$(SUITE))
 
 PERL5     = build/perl5/Test/Nginx/Socket.pm
 SOURCE    = build/src/nginx/configure
@@ -36,8 +41,9 @@ NODE      = build/bench/node/node_modules/.package-lock.json
 REAL      = build/connectors/node_modules/.package-lock.json
 PROVE     = prove -j$$((2 * $(JOBS))) -It/lib -Ibuild/perl5
 
-ASAN      = -fsanitize=address,undefined -fno-omit-frame-pointer
-ASAN_WITH = --with-debug --with-compat --with-threads --with-http_v2_module \
+FLAGS_asan = -fsanitize=address,undefined -fno-omit-frame-pointer
+FLAGS_m32 = -m32
+SUITE_WITH = --with-debug --with-compat --with-threads --with-http_v2_module \
             --with-http_ssl_module --with-http_realip_module \
             --with-http_auth_request_module --with-poll_module \
             --with-select_module
@@ -93,21 +99,33 @@ fuzz:
 	@$(MAKE) -s --no-print-directory $(SOURCE)
 	@$(MAKE) --no-print-directory -C t/unit libfuzzer TIME=$(TIME)
 
-# but for what looks at a shell script, a page, other programs' files, or times
-
 test-asan: test-deps asan
 	CRED_NGINX=$(CURDIR)/build/asan/objs/nginx \
 	CRED_MODULE=$(CURDIR)/build/asan/objs/ngx_http_cred_module.so \
-	$(PROVE) $(if $(filter file,$(origin SUITE)),$(filter-out $(NO_ASAN),$(wildcard $(SUITE))),$(SUITE))
+	$(PROVE) $(SUITE_C)
 
 # the same for a few files, without what only the compiler knows: it sees reads
 # of what nobody has written
 
-test-valgrind: test-deps valgrind
+test-valgrind: test-deps
+	@util/install-deps valgrind
+	@$(MAKE) --no-print-directory valgrind
 	CRED_NGINX=$(CURDIR)/t/valgrind/nginx \
 	CRED_MODULE=$(CURDIR)/build/valgrind/objs/ngx_http_cred_module.so \
 	CRED_PATIENCE=$${CRED_PATIENCE:-120} \
 	$(PROVE) $(if $(filter file,$(origin SUITE)),$(VALGRIND),$(SUITE))
+
+# with 32 bits, on a machine of 64
+
+test-m32: test-deps
+	@util/install-deps m32
+	@$(MAKE) --no-print-directory m32
+	@$(MAKE) --no-print-directory -C t/unit CC='gcc -m32' SANITIZE= \
+		BUILD=$(CURDIR)/build/unit-m32 NGX=$(CURDIR)/build/unit-m32/nginx
+	CRED_NGINX=$(CURDIR)/build/m32/objs/nginx \
+	CRED_MODULE=$(CURDIR)/build/m32/objs/ngx_http_cred_module.so \
+	CRED_PATIENCE=$${CRED_PATIENCE:-120} \
+	$(PROVE) $(SUITE_C)
 
 test-chaos: test-deps
 	@$(MAKE) --no-print-directory all
@@ -120,8 +138,7 @@ test-matrix:
 	@mkdir -p build/roots
 	@rm -f build/roots/results
 	@failed=0; \
-	util/matrix bookworm user root poll clang valgrind || failed=1; \
-	util/matrix bookworm:i386 root || failed=1; \
+	util/matrix bookworm user root poll clang valgrind m32 || failed=1; \
 	util/matrix trixie valkey root || failed=1; \
 	util/matrix sid valkey root clang || failed=1; \
 	cat build/roots/results; \
@@ -166,30 +183,22 @@ $(NODE): bench/peers/node/package.json
 	@cd build/bench/node && npm install --silent --no-audit --no-fund
 	@touch $@
 
-asan: build/asan/objs/Makefile
-	@util/embed build/asan/objs/ngx_cred_scripts.h $(SCRIPTS)
-	@echo "building nginx and the module with sanitizers in build/asan"
-	@$(MAKE) -C build/asan -f objs/Makefile --no-print-directory -j$(JOBS) \
-		binary modules > build/asan/make.log
+# nginx of the source and the module, as a suite needs them
+
+asan valgrind m32: %: build/%/objs/Makefile
+	@util/embed build/$@/objs/ngx_cred_scripts.h $(SCRIPTS)
+	@echo "building nginx and the module in build/$@"
+	@$(MAKE) -C build/$@ -f objs/Makefile --no-print-directory -j$(JOBS) \
+		binary modules > build/$@/make.log
 
 # nodelete: what a module that is unmapped at exit still holds looks leaked
 
-build/asan/objs/Makefile: $(SOURCE) config build/sources
-	@util/configure $(abspath $(<D)) build/asan $(ASAN_WITH) \
-		--with-cc-opt="-O1 -g $(ASAN) -DNGX_DEBUG_PALLOC=1" \
-		--with-ld-opt="$(ASAN) -Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
-
-valgrind: build/valgrind/objs/Makefile
-	@util/install-deps valgrind
-	@util/embed build/valgrind/objs/ngx_cred_scripts.h $(SCRIPTS)
-	@echo "building nginx and the module for valgrind in build/valgrind"
-	@$(MAKE) -C build/valgrind -f objs/Makefile --no-print-directory -j$(JOBS) \
-		binary modules > build/valgrind/make.log
-
-build/valgrind/objs/Makefile: $(SOURCE) config build/sources
-	@util/configure $(abspath $(<D)) build/valgrind $(ASAN_WITH) \
-		--with-cc-opt="-O1 -g -DNGX_DEBUG_PALLOC=1" \
-		--with-ld-opt="-Wl,-z,nodelete" --add-dynamic-module=$(CURDIR)
+build/asan/objs/Makefile build/valgrind/objs/Makefile build/m32/objs/Makefile: \
+build/%/objs/Makefile: $(SOURCE) config build/sources
+	@util/configure $(abspath $(<D)) build/$* $(SUITE_WITH) \
+		--with-cc-opt="-O1 -g -DNGX_DEBUG_PALLOC=1 $(FLAGS_$*)" \
+		--with-ld-opt="-Wl,-z,nodelete $(FLAGS_$*)" \
+		--add-dynamic-module=$(CURDIR)
 
 static: build/static/objs/Makefile
 	@util/embed build/static/objs/ngx_cred_scripts.h $(SCRIPTS)
@@ -283,6 +292,7 @@ help:
 	@echo "                 CRED_KEEP=1 keeps the logs"
 	@echo "make test-asan   the same with nginx and module under sanitizers"
 	@echo "make test-valgrind a few of them with nginx and module in valgrind"
+	@echo "make test-m32    the tests with nginx and module of 32 bits"
 	@echo "make test-chaos  nothing may be lost while processes are killed"
 	@echo "make test-matrix demo and test on Debian 12, 13 and the newest suite,"
 	@echo "                 with Valkey, poll, clang, valgrind and 32 bits"
@@ -308,6 +318,6 @@ help:
 
 FORCE:
 
-.PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-chaos \
-	test-matrix test-deps connectors screenshots bench asan valgrind static install \
-	install-files uninstall deb test-package clean help
+.PHONY: FORCE all demo test unit fuzz test-asan test-valgrind test-m32 \
+	test-chaos test-matrix test-deps connectors screenshots bench asan valgrind \
+	m32 static install install-files uninstall deb test-package clean help
