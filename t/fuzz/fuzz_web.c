@@ -125,7 +125,7 @@ fuzz_response(ngx_cred_web_parser_t *parser, ngx_uint_t keep,
     fuzz_assert(response->body.len <= NGX_CRED_WEB_BODY);
     fuzz_assert(!parser->head || response->body.len == 0);
     fuzz_assert(response->retry_after >= NGX_ERROR
-                && response->retry_after <= NGX_MAX_INT32_VALUE);
+                && response->retry_after <= (ngx_int_t) NGX_MAX_INT32_VALUE);
 
     fuzz_inside(parser, &response->etag);
     fuzz_inside(parser, &response->location);
