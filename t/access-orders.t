@@ -238,8 +238,7 @@ ok(wait_for(sub { held($relay) }), 'a call has not arrived');
 my ($old) = nginx_workers($g->{pid});
 gateway_conf($g, http => conf('20s'));
 kill 'HUP', $g->{pid};
-ok(wait_for(sub { slurp("/proc/$old/cmdline") =~ /shutting down/ }),
-   'reloaded');
+ok(wait_for(sub { is_leaving($old) }), 'reloaded');
 my $calls = sub { scalar grep { / 20000 / } relayed($relay, 'lease') };
 ok(wait_for(sub { $calls->() > 1 }) && announced('20s'), 'announced');
 ok(wait_for(sub { seen('KEY', port => $g->{port}) eq '200 HIT' }),

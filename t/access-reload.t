@@ -274,7 +274,7 @@ ok(wait_for(sub { $lookups->() == $before + 6 }), 'under way');
 
 gateway_conf($g);
 kill 'HUP', $g->{pid};
-ok(wait_for(sub { slurp("/proc/$old/cmdline") =~ /shutting down/ }), 'reloaded');
+ok(wait_for(sub { is_leaving($old) }), 'reloaded');
 
 # some do not wait for it
 

@@ -381,8 +381,8 @@ $TEST_NGINX_DIR, and whatever "before" puts into %ENV.
     curl(ARGUMENTS, PATH or URL)      these two and http_parse(TEXT) return
                                       { status, headers, body, text }
 
-    nginx_pid, nginx_workers, nginx_signal(NAME), nginx_reload, nginx_stop
-    error_log_text, access_log_text
+    nginx_pid, nginx_workers, is_leaving(PID), nginx_signal(NAME),
+    nginx_reload, nginx_stop, error_log_text, access_log_text
 
     wait_for(SUB, SECONDS), sha256(TEXT), slurp(FILE), temp_dir, free_port
 

@@ -13,8 +13,8 @@ use List::Util ();
 
 our @EXPORT = qw(
     http http_open http_read http_many http_parse call curl
-    nginx_pid nginx_workers nginx_signal nginx_reload nginx_stop
-    error_log_text access_log_text
+    nginx_pid nginx_workers is_leaving nginx_signal nginx_reload
+    nginx_stop error_log_text access_log_text
 );
 
 
@@ -145,6 +145,21 @@ sub nginx_workers {
     } glob '/proc/[0-9]*/stat';
 
     return @pids;
+}
+
+
+# whether a worker is shutting down: it has closed what it listens on
+
+sub is_leaving {
+    my ($pid) = @_;
+
+    my %has = map { (readlink // '') => 1 } glob "/proc/$pid/fd/*";
+    my ($state, $inode) = (3, 9);
+
+    return !grep {
+        my @is = split;
+        $is[$state] eq '0A' && $has{"socket:[$is[$inode]]"};
+    } split /\n/, slurp('/proc/net/tcp');
 }
 
 
