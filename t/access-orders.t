@@ -272,6 +272,10 @@ refused($g, $relay, 'the lease is over');
 my ($g, $relay) = cached('5s');
 freeze(nginx_workers($g->{pid}));
 my $answer = ask_delete();
+
+# what it said is read by now: the same worker has answered something later
+
+call('GET', '/');
 redis_kill('production');
 redis_start('production');
 

@@ -21,7 +21,8 @@ sub cached {
 
     my $g = gateway_start('one', %args,
                 http => "cred_access_lease $lease; cred_access_valid 1h;"
-                        . ' cred_command_timeout 60s;' . ($args{http} // ''));
+                        . ' cred_command_timeout 60s; cred_connect_timeout 60s;'
+                        . ($args{http} // ''));
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 

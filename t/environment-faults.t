@@ -441,8 +441,8 @@ my $reply = sub {
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_command_timeout  500ms;
-cred_cascade_timeout  2s;
+cred_command_timeout  1s;
+cred_cascade_timeout  5s;
 cred_retry_delay      1h 1h;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
@@ -526,6 +526,11 @@ ok(settled(), 'it goes on where it is registered');
 
 
 === TEST 10: an environment of many names has a connection for each
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  30s;
+cred_command_timeout  30s;
+cred_cascade_timeout  30s;
 --- script
 my $connections = sub {
     my ($wanted) = @_;
@@ -806,9 +811,9 @@ $ENV{TEST_NGINX_FAKE} = fake(replies => { STREAM => $greeting, EVAL => $reply,
                                           EVALSHA => $reply });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  500ms;
-cred_command_timeout  500ms;
-cred_cascade_timeout  2s;
+cred_connect_timeout  1s;
+cred_command_timeout  2s;
+cred_cascade_timeout  5s;
 cred_retry_delay      500ms 2s;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};

@@ -91,9 +91,19 @@ sub results {
 
 sub receipts {
     my ($operation) = @_;
-    my %is = redis('registry', 'HGETALL', "{cred}:operation:$operation");
     my $json = JSON::PP->new->latin1;
-    return map { /^environment:(.*)/s ? ($1 => $json->decode($is{$_})) : () } keys %is;
+    my %receipt;
+
+    # they are written after the answer
+
+    wait_for(sub {
+        my %is = redis('registry', 'HGETALL', "{cred}:operation:$operation");
+        %receipt = map { /^environment:(.*)/s ? ($1 => $json->decode($is{$_})) : () }
+                   keys %is;
+        return !grep { $_->{state} eq 'pending' && !$_->{attempts} } values %receipt;
+    });
+
+    return %receipt;
 }
 
 # One delete in all of them, which becomes what it should; then they are good, and
@@ -483,8 +493,8 @@ as_they_should();
 === TEST 11: answers that come byte by byte
 --- before
 peers(
-    quick         => [[drip($::Good, 0.002)], 'done'],
-    chunked       => [[drip($::Chunked, 0.002)], 'done'],
+    quick         => [[drip($::Good, 0.0005)], 'done'],
+    chunked       => [[drip($::Chunked, 0.0005)], 'done'],
     slow          => [[drip($::Good, 0.05)], 'pending'],
     'slow-header' => [[drip('HTTP/1.1 200 OK' . "\r\nX: y" x 100, 0.05)], 'pending'],
     'slow-chunks' => [[$::Good =~ /^(.*?\r\n)Content-Length/s, "Transfer-Encoding: chunked"
@@ -827,7 +837,7 @@ my @cases = (
 private_file('connectors.conf', $config . join '', map {
     my ($name, $host, $lines) = @$_;
     "cred_connector $name { url https://$host; request DELETE \"/{id}\"; success 204;"
-    . " timeout 2s; $lines }\n";
+    . " timeout 5s; $lines }\n";
 } @cases);
 
 redis('registry', 'DEL', '{cred}:environments');

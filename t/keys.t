@@ -213,6 +213,8 @@ EXISTS "our: %:pending" => 0
 --- http_config
 cred_registry $TEST_NGINX_REGISTRY?prefix=one%20two;
 --- script
+redis('registry', 'HSET', '{cred}:environments', 'production',
+      "$ENV{TEST_NGINX_PRODUCTION}?prefix=p%3a");
 for my $key (redis('registry', 'KEYS', '*')) {
     redis('registry', 'RENAME', $key, $key =~ s/\{cred\}/one two/r);
 }
@@ -225,8 +227,6 @@ for my $key (redis('staging', 'KEYS', '*')) {
     redis('staging', 'RENAME', $key, $key =~ s/\{cred\}/one two/r);
 }
 
-redis('registry', 'HSET', 'one two:environments', 'production',
-      "$ENV{TEST_NGINX_PRODUCTION}?prefix=p%3a");
 answer_is(del('api-user'), 'deleted', everywhere());
 --- redis_check
 EXISTS "one two:apinizer:credential:MyProject:api-user" => 0

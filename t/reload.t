@@ -5,6 +5,7 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
+cred_connect_timeout  60s;
 cred_command_timeout  60s;
 cred_cascade_timeout  60s;
 END

@@ -62,7 +62,7 @@ sub import {
     strict->import;
     warnings->import;
 
-    my $module = $ENV{CRED_MODULE} || Cwd::abs_path('build/ngx_cred_module.so');
+    my $module = tested_module();
 
     unless (exists $args{module} && !$args{module}) {
         $ENV{TEST_NGINX_LOAD_MODULES} = $module;

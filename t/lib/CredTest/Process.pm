@@ -7,6 +7,7 @@ use warnings;
 
 use parent 'Exporter';
 
+use Cwd ();
 use File::Temp ();
 use IO::Select ();
 use IO::Socket::INET ();
@@ -23,7 +24,7 @@ our $Patience = $ENV{CRED_PATIENCE} || 30;
 
 our @EXPORT = qw(
     $Dir %Child spawn reap reap_all dns dns_change events free_port read_line
-    read_bytes slurp temp_dir wait_for
+    read_bytes slurp temp_dir tested_module wait_for
 );
 
 my %Dns;
@@ -167,6 +168,13 @@ sub slurp {
     open my $in, '<:raw', $_[0] or return '';
     local $/;
     return scalar(<$in>) // '';
+}
+
+
+# the one that is tested
+
+sub tested_module {
+    return $ENV{CRED_MODULE} || Cwd::abs_path('build/ngx_cred_module.so');
 }
 
 
