@@ -432,9 +432,15 @@ our %Good = (
 
 my %all = (%Replies, %Good);
 
+# who has left one call without a reply answers none after it
+
+my %silent;
+
 my $reply = sub {
     $SIG{PIPE} = 'IGNORE';
-    my ($id) = $_[6] =~ /^apinizer:MyProject:([^:]*):/;
+    my ($connection, $member) = @_[5, 6];
+    my ($id) = $member =~ /^apinizer:MyProject:([^:]*):/;
+    return if $silent{$connection} ||= $id eq 'silence';
     return $::Counts{$id} // $all{$id}[1];
 };
 
