@@ -574,7 +574,9 @@ begin(lease => '400ms');
 
 my $rule = $proxy->hold('command', lease(400), times => 1);
 ok($proxy->wait_held($rule), 'a call is held');
+my ($old) = nginx_workers($gateway->{pid});
 ok(gateway_reload($gateway, lease => '30s', keep => 1), 'lengthened');
+ok(wait_for(sub { is_leaving($old) }), 'the old one accepts no more');
 ok(cached('KEY'), 'a lease');
 ok(wait_for(sub { noted() =~ /^30000 / }), 'announced');
 

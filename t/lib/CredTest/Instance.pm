@@ -106,8 +106,8 @@ END
 }
 
 
-# with this in its configuration; returns when there are only new workers, or,
-# to keep those that have something to do, when no old one accepts
+# with this in its configuration; returns when there are only new workers, or
+# none of the old ones but those in "keep"
 
 sub gateway_reload {
     my ($gateway, %args) = @_;
@@ -122,9 +122,7 @@ sub gateway_reload {
     return wait_for(sub {
         my @workers = nginx_workers($gateway->{pid});
         my @new = grep { !$old{$_} } @workers;
-        return @new == $gateway->{conf}{workers}
-               && ($keep ? !grep { !is_leaving($_) } grep { $old{$_} } @workers
-                         : @new == @workers);
+        return @new == $gateway->{conf}{workers} && ($keep || @new == @workers);
     });
 }
 
