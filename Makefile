@@ -115,7 +115,8 @@ test-valgrind: test-deps
 	CRED_PATIENCE=$${CRED_PATIENCE:-120} \
 	$(PROVE) $(if $(filter file,$(origin SUITE)),$(VALGRIND),$(SUITE))
 
-# with 32 bits, on a machine of 64
+# with 32 bits, on a machine of 64: apt has to know i386, and the kernel to run
+# it, or qemu, as util/matrix has it
 
 test-m32: test-deps
 	@util/install-deps m32

@@ -857,6 +857,7 @@ ok(wait_for(sub {
     return !grep { $::Case{$_}[1] eq 'done' && $receipt{$_}{state} ne 'undeployed' }
            keys %::Case;
 }), 'done where the certificate is good');
+is($is{address}, 'done', 'at once, where there is one address');
 
 for (grep { $::Case{$_}[1] eq 'pending' } sort keys %::Case) {
     is($is{$_}, 'pending', $_);

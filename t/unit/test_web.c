@@ -5,12 +5,8 @@
  */
 
 
-#include <unit.h>
-#include <ngx_cred_web_connection.h>
+#include <response.h>
 
-
-#define LAST_CHUNK  "0\r\n\r\n"
-#define NOW         784111777       /* Sun, 06 Nov 1994 08:49:37 GMT */
 
 /* where time_t has 32 bits, it is no date to nginx */
 
@@ -26,109 +22,6 @@ typedef struct {
     const char   *text;
     const char   *expected;
 } response_t;
-
-
-static ngx_time_t  now;
-
-
-/* what a parser has made of it; a long body by its length */
-
-static ngx_str_t *
-show(ngx_cred_web_parser_t *parser, ngx_int_t rc, ngx_uint_t keep)
-{
-    u_char                   *p, *last;
-    ngx_cred_web_response_t  *response;
-    u_char                    buf[4096];
-
-    if (rc == NGX_AGAIN) {
-        return unit_string("again");
-    }
-
-    if (rc == NGX_ERROR) {
-        return unit_format("error: %s", parser->err);
-    }
-
-    response = &parser->response;
-    p = buf;
-    last = buf + sizeof(buf);
-
-    p = ngx_slprintf(p, last, "%ui %s", response->status,
-                     keep ? "keep" : "close");
-
-    if (response->body.len > 1024) {
-        p = ngx_slprintf(p, last, " %uz bytes", response->body.len);
-
-    } else if (response->body.len) {
-        p = ngx_slprintf(p, last, " [%V]", &response->body);
-    }
-
-    if (response->etag.len) {
-        p = ngx_slprintf(p, last, " etag(%V)", &response->etag);
-    }
-
-    if (response->location.len) {
-        p = ngx_slprintf(p, last, " location(%V)", &response->location);
-    }
-
-    if (response->retry_after != NGX_ERROR) {
-        p = ngx_slprintf(p, last, " retry(%i)", response->retry_after);
-    }
-
-    if (response->encoded) {
-        p = ngx_slprintf(p, last, " encoded");
-    }
-
-    return unit_bytes((char *) buf, p - buf);
-}
-
-
-/*
- * The response in "text", of which "first" bytes come at once and then "chunk"
- * at a time, until "size" have come; and, if that was not all, the end
- */
-
-static ngx_str_t *
-parse(ngx_str_t *text, size_t first, size_t chunk, size_t size,
-    ngx_uint_t head, ngx_uint_t clean)
-{
-    size_t                  n, fed;
-    ngx_int_t               rc;
-    ngx_str_t              *piece, *result;
-    ngx_cred_web_parser_t  *parser;
-
-    parser = ngx_cred_web_parser_create(&unit_log, head);
-
-    if (parser == NULL) {
-        return unit_string("no parser");
-    }
-
-    rc = NGX_AGAIN;
-    n = first;
-
-    for (fed = 0; fed < size && rc == NGX_AGAIN; fed += n) {
-        n = ngx_min(fed ? chunk : first, size - fed);
-
-        /* nothing may be read around it, nor kept of it */
-
-        piece = unit_bytes((char *) text->data + fed, n);
-        rc = ngx_cred_web_parser_feed(parser, piece->data, n);
-        ngx_pfree(unit_pool, piece->data);
-    }
-
-    if (rc == NGX_AGAIN) {
-        rc = ngx_cred_web_parser_end(parser, clean);
-
-        if (rc == NGX_ERROR) {
-            rc = NGX_AGAIN;
-        }
-    }
-
-    result = show(parser, rc, rc == NGX_OK && parser->keep && fed == size);
-
-    ngx_cred_web_parser_destroy(parser);
-
-    return result;
-}
 
 
 static ngx_uint_t
@@ -151,16 +44,16 @@ test_response(const char *name, ngx_str_t *text, const char *expected,
     size_t      i;
     ngx_str_t  *whole, *part, *again;
 
-    whole = parse(text, text->len, text->len, text->len, head, 1);
+    whole = response_parse(text, text->len, text->len, text->len, head, 1);
     unit_is(whole, unit_format("%s", expected), "%s", name);
 
-    part = parse(text, 1, 1, text->len, head, 1);
+    part = response_parse(text, 1, 1, text->len, head, 1);
     unit_ok(same(part, whole), "%s: byte by byte", name);
 
     again = unit_string("again");
 
     for (i = 1; i < text->len; i++) {
-        part = parse(text, i, text->len, text->len, head, 1);
+        part = response_parse(text, i, text->len, text->len, head, 1);
 
         if (!same(part, whole)) {
             unit_is(part, whole, "%s: in two parts, at %lu", name,
@@ -168,7 +61,7 @@ test_response(const char *name, ngx_str_t *text, const char *expected,
             return;
         }
 
-        part = parse(text, i, 1, i, head, 0);
+        part = response_parse(text, i, 1, i, head, 0);
 
         if (!same(part, again) && !same(part, whole)
             && !(part->len > 4 && ngx_strncmp(part->data + 3, " keep", 5) == 0))
@@ -179,7 +72,7 @@ test_response(const char *name, ngx_str_t *text, const char *expected,
         }
     }
 
-    part = parse(text, text->len, 1, text->len, head, 0);
+    part = response_parse(text, text->len, 1, text->len, head, 0);
     unit_ok(same(part, until_close ? again : whole),
             "%s: cut off", name);
 }
@@ -569,205 +462,13 @@ test_wrong(void)
 }
 
 
-/* bytes of a header or body that may be, and one more */
-
-static ngx_str_t *
-joined(ngx_str_t *one, ngx_str_t *two, const char *three)
-{
-    u_char     *p;
-    ngx_str_t  *s;
-
-    s = unit_repeat('x', one->len + two->len + ngx_strlen(three));
-
-    p = ngx_cpymem(s->data, one->data, one->len);
-    p = ngx_cpymem(p, two->data, two->len);
-    ngx_memcpy(p, three, ngx_strlen(three));
-
-    return s;
-}
-
-
-static void
-test_bound(const char *name, ngx_str_t *text, const char *expected)
-{
-    size_t      chunk;
-    ngx_str_t  *got;
-
-    for (chunk = text->len; chunk; chunk /= 37) {
-        got = parse(text, chunk, chunk, text->len, 0, 1);
-        unit_is(got, unit_format("%s", expected), "%s, %lu bytes at a time",
-                name, (unsigned long) chunk);
-    }
-}
-
-
-static void
-test_bounds(void)
-{
-    size_t       len;
-    ngx_uint_t   i;
-    ngx_str_t   *text, *line, *chunk;
-
-    /* the header */
-
-    line = unit_string("HTTP/1.1 204 No\r\nX: ");
-    len = NGX_CRED_WEB_HEADER - line->len - 4;
-
-    test_bound("a header that just fits",
-               joined(line, unit_repeat('x', len), "\r\n\r\n"),
-               "204 keep");
-    test_bound("a header that is too long",
-               joined(line, unit_repeat('x', len + 1), "\r\n\r\n"),
-               "error: the header is too long");
-    test_bound("a header without an end",
-               joined(line, unit_repeat('x', 100000), ""),
-               "error: the header is too long");
-
-    line = unit_string("HTTP/1.1 200 ");
-
-    test_bound("a status line without an end",
-               joined(line, unit_repeat('x', 100000), ""),
-               "error: the header is too long");
-
-    /* interim responses */
-
-    line = unit_string("HTTP/1.1 100\r\n\r\n");
-    text = unit_string("");
-
-    for (i = 0; i < NGX_CRED_WEB_INTERIM; i++) {
-        text = joined(text, line, "");
-    }
-
-    test_bound("interim responses",
-               joined(text, unit_string("HTTP/1.1 204\r\n\r\n"), ""),
-               "204 keep");
-    test_bound("too many interim responses", joined(text, line, ""),
-               "error: too many interim responses");
-
-    /* the body */
-
-    len = NGX_CRED_WEB_BODY;
-
-    line = unit_format("HTTP/1.1 200 OK\r\nContent-Length: %uz\r\n\r\n", len);
-    test_bound("a body that just fits",
-               joined(line, unit_repeat('x', len), ""),
-               "200 keep 65536 bytes");
-
-    line = unit_format("HTTP/1.1 200 OK\r\nContent-Length: %uz\r\n\r\n",
-                       len + 1);
-    test_bound("a body that is too long", joined(line, unit_repeat('x', 1), ""),
-               "error: the body is too long");
-
-    line = unit_string("HTTP/1.1 200 OK\r\n\r\n");
-    test_bound("a body until it is closed that just fits",
-               joined(line, unit_repeat('x', len), ""),
-               "200 close 65536 bytes");
-    test_bound("a body until it is closed that is too long",
-               joined(line, unit_repeat('x', len + 1), ""),
-               "error: the body is too long");
-
-    line = unit_format("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                       "%xz\r\n", len);
-    test_bound("a chunk that just fits",
-               joined(line, unit_repeat('x', len), "\r\n" LAST_CHUNK),
-               "200 keep 65536 bytes");
-    test_bound("a chunk and one more",
-               joined(line, unit_repeat('x', len), "\r\n1\r\nx"),
-               "error: the body is too long");
-
-    /* many chunks, and what is no body */
-
-    line = unit_string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    chunk = unit_string("1\r\nx\r\n");
-    text = unit_repeat('x', len * chunk->len);
-
-    for (i = 0; i < len; i++) {
-        ngx_memcpy(text->data + i * chunk->len, chunk->data, chunk->len);
-    }
-
-    test_bound("many chunks", joined(line, text, LAST_CHUNK),
-               "200 keep 65536 bytes");
-    test_bound("many chunks, and one more",
-               joined(line, text, "1\r\nx\r\n"),
-               "error: the body is too long");
-
-    test_bound("an extension without an end",
-               joined(unit_format("%V1;", line),
-                      unit_repeat('x', NGX_CRED_WEB_CHUNKS + 1000), ""),
-               "error: the body is too long");
-    test_bound("an ETag before a trailer that is longer than a header may be",
-               joined(unit_format("%V0\r\nETag: yes\r\nX: ", line),
-                      unit_repeat('x', NGX_CRED_WEB_HEADER), "\r\n\r\n"),
-               "200 keep etag(yes)");
-    test_bound("an ETag after one",
-               joined(unit_format("%V0\r\nX: ", line),
-                      unit_repeat('x', NGX_CRED_WEB_HEADER),
-                      "\r\nETag: no\r\n\r\n"),
-               "200 keep");
-    test_bound("trailers without an end",
-               joined(unit_format("%V0\r\n", line),
-                      unit_repeat('x', NGX_CRED_WEB_CHUNKS + 1000), ""),
-               "error: the body is too long");
-}
-
-
-static void
-test_memory(void)
-{
-    ngx_int_t               i, rc;
-    ngx_str_t              *text, *body;
-    ngx_uint_t              failed;
-    ngx_cred_web_parser_t  *parser;
-
-    text = unit_string("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
-    body = unit_repeat('x', 1000);
-    failed = 0;
-
-    for (i = 0; ; i++) {
-        (void) unit_memory(i);
-
-        parser = ngx_cred_web_parser_create(&unit_log, 0);
-
-        rc = parser ? ngx_cred_web_parser_feed(parser, text->data, text->len)
-                    : NGX_ERROR;
-
-        while (rc == NGX_AGAIN) {
-            rc = ngx_cred_web_parser_feed(parser, body->data, body->len);
-        }
-
-        if (rc == NGX_ERROR && parser
-            && ngx_strcmp(parser->err, "no memory") != 0)
-        {
-            break;
-        }
-
-        if (parser) {
-            ngx_cred_web_parser_destroy(parser);
-        }
-
-        if (!unit_memory(-1)) {
-            break;
-        }
-
-        failed += (rc == NGX_ERROR);
-    }
-
-    unit_ok(failed == 5 && rc == NGX_OK, "without memory");
-}
-
-
 int
 main(void)
 {
-    unit_start();
-
-    now.sec = NOW;
-    ngx_cached_time = &now;
+    response_start();
 
     test_whole();
     test_wrong();
-    test_bounds();
-    test_memory();
 
     return unit_done();
 }
