@@ -306,7 +306,35 @@ is(redis('registry', 'HGET', "{cred}:operation:$operation", 'pending'), 0,
 
 
 
-=== TEST 7: an environment that has lost its memory is back while the slot moves
+=== TEST 7: a delete is asked for again while its operation moves
+--- before
+set_up();
+--- script
+credential(1);
+my $answer = del(1);
+answer_is($answer, 'deleted', everywhere());
+ok(settled(), 'settled');
+
+# too late for a delete, not for one that was done
+
+sub asked_again {
+    return redis(cluster_owner('{cred}'), 'EVAL', slurp('src/lua/delete.lua'),
+        1, '{cred}:audit', '{cred}', 5000, 'apinizer', 1, 0, '', 0, 0, 1000,
+        $answer->{headers}{'cred-operation'}, sha256('TOKEN'), '', 'MyProject',
+        1, '127.0.0.1', '', '', 'again');
+}
+
+is((asked_again())[1], 'deleted', 'it was');
+my $move = slot_begin('{cred}', other());
+slot_keys($move, grep { /:operation:/ } cluster_keys('{cred}'));
+unlike(join(' ', asked_again()), qr/\blate\b/, 'nobody says that it was not');
+slot_keys($move);
+slot_end($move);
+is((asked_again())[1], 'deleted', 'it was');
+
+
+
+=== TEST 8: an environment that has lost its memory is back while the slot moves
 --- before
 set_up();
 --- script
@@ -339,7 +367,7 @@ ok(wait_for(sub {
 
 
 
-=== TEST 8: CLUSTER FAILOVER
+=== TEST 9: CLUSTER FAILOVER
 --- before
 set_up(replicas => 3);
 --- script
@@ -365,7 +393,7 @@ is(redis('registry', 'KEYS', '{cred}:apinizer:credential:MyProject:?'), '',
 
 
 
-=== TEST 9: the owner is killed
+=== TEST 10: the owner is killed
 --- before
 set_up(replicas => 3);
 --- script
@@ -397,7 +425,7 @@ recovers(5);
 
 
 
-=== TEST 10: the owner is stopped, and goes on when it is none any more
+=== TEST 11: the owner is stopped, and goes on when it is none any more
 --- before
 set_up(replicas => 3);
 --- script
@@ -422,7 +450,7 @@ ok(settled(), 'until it is asked for again');
 
 
 
-=== TEST 11: a part is missing: nobody serves then
+=== TEST 12: a part is missing: nobody serves then
 --- before
 set_up();
 --- script
@@ -444,7 +472,7 @@ recovers(2);
 
 
 
-=== TEST 12: a redirection names a name, or no host at all
+=== TEST 13: a redirection names a name, or no host at all
 --- before
 cluster();
 redis_alias('registry', sub { cluster_owner('{cred}') });
@@ -509,7 +537,7 @@ recovers(7);
 
 
 
-=== TEST 13: several registries, each with a slot of its own
+=== TEST 14: several registries, each with a slot of its own
 --- before
 cluster();
 load_prefix($_, $::Sample{registry}) for qw({a} {b} {c});
@@ -547,7 +575,7 @@ for my $name (qw(a b c)) {
 
 
 
-=== TEST 14: environments, in slots of the registry's cluster
+=== TEST 15: environments, in slots of the registry's cluster
 --- before
 set_up(replicas => 3);
 register('production', cluster_url('%7Ba%7D', 'node-1'),
@@ -594,7 +622,7 @@ is(left_prefix($_, 8, 9), 4, "and no more from $_") for qw({a} {b});
 
 
 
-=== TEST 15: a gateway
+=== TEST 16: a gateway
 --- before
 set_up(replicas => 3);
 $ENV{TEST_NGINX_PLACE} = cluster_url('%7Ba%7D', 'node-1');
@@ -644,7 +672,7 @@ like(seen('one'), qr/^200/, 'nobody else');
 
 
 
-=== TEST 16: passwords
+=== TEST 17: passwords
 --- before
 set_up(args => [qw(--requirepass se:cret --masterauth se:cret)]);
 redis($_, 'ACL', 'SETUSER', 'cred', 'on', '>user', '~*', '&*', '+@all')
@@ -685,7 +713,7 @@ is(logged(qr/nonsense|se:cret/), 0, 'no password');
 
 
 
-=== TEST 17: all nodes away, when nginx starts and later
+=== TEST 18: all nodes away, when nginx starts and later
 --- before
 set_up();
 redis_stop($_) for cluster_nodes();
@@ -709,7 +737,7 @@ is(logged(qr/\[error\].* redis is down: .*registry/), 2, 'said once each time');
 
 
 
-=== TEST 18: a seed that says nothing
+=== TEST 19: a seed that says nothing
 --- before
 set_up();
 $ENV{TEST_NGINX_SILENT} = fake(replies => { map { $_ => undef }
@@ -726,7 +754,7 @@ recovers(3);
 
 
 
-=== TEST 19: several which are in no cluster, of which none is taken for it
+=== TEST 20: several which are in no cluster, of which none is taken for it
 --- before
 set_up();
 $ENV{TEST_NGINX_ALONE} = join ',', map { '127.0.0.1:' . redis_port($_) }
@@ -754,7 +782,7 @@ is(redis('production', 'EXISTS', '{cred}:apinizer:credential:MyProject:1'), 0,
 
 
 
-=== TEST 20: nonsense, which is a failed environment and no more
+=== TEST 21: nonsense, which is a failed environment and no more
 --- before
 set_up();
 --- script

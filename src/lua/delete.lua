@@ -708,10 +708,26 @@ local function decide(ask)
     return delete(ask)
 end
 
+-- What comes late is asked for in vain, unless it was done before.  While a slot
+-- moves its operation may be elsewhere, which is an error, and not "late"
+
+local function was_done(operation)
+    return redis.call('EXISTS', this.P .. ':operation:' .. operation) == 1
+end
+
+local function is_late(i)
+    return now > tonumber(ARGV[8])
+           and not (ARGV[i + 8] == 'again' and was_done(ARGV[i]))
+end
+
 -- Returns the word or the error that it failed with.  A refused token is to be
 -- cheap: what is asked becomes a table only after that
 
 local function serve(i, n)
+    if is_late(i) then
+        return 'late'
+    end
+
     local token, required = find_token(ARGV[i + 1]), ARGV[i + 2]
 
     if not token or (required ~= '' and required ~= token[1]) then
@@ -740,18 +756,10 @@ local function serve(i, n)
     return failure
 end
 
-local deadline = tonumber(ARGV[8])
-
 for i = FIRST, #ARGV, STRIDE do
     local n = 2 + (i - FIRST) / STRIDE * ANSWER
-    local ok, failure = true, 'late'
+    local ok, failure = pcall(serve, i, n)
 
-    if now <= deadline
-       or (ARGV[i + 8] == 'again'
-           and redis.pcall('EXISTS', this.P .. ':operation:' .. ARGV[i]) == 1)
-    then
-        ok, failure = pcall(serve, i, n)
-    end
     if not ok then
         failure = type(failure) == 'table' and failure or {err = failure}
     end
