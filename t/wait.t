@@ -323,7 +323,33 @@ ok(logged('\[error\].*(?:READONLY|replica).*, fence, '), 'told');
 
 
 
-=== TEST 9: the connection of the fence breaks, and is made again
+=== TEST 9: another server than that of the fence answers WAIT
+--- redis: replica promoted third
+--- before
+follow('registry', 'replica');
+follow('promoted', 'third');
+$::Proxy = proxy('registry');
+$ENV{TEST_NGINX_URL} = $::Proxy->url;
+--- http_config
+cred_registry         $TEST_NGINX_URL;
+cred_registry_wait    1 60s;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+--- script
+credential('two');
+on(del('api-user'), 'connected', '1/1');
+
+# the master was demoted after the fence, and the new one knows nothing of it
+
+$::Proxy->lead('promoted');
+my $rule = $::Proxy->replace('reply', qr/^:/, to => qr/\r\nWAIT\r\n/,
+    times => 1, with => "-MASTERDOWN Link with MASTER is down\r\n");
+on(del('two'), 'its WAIT tells nothing of the delete', '0/1');
+is($::Proxy->matched($rule), 1, 'that of the first one');
+
+
+
+=== TEST 10: the connection of the fence breaks, and is made again
 --- redis: replica nobody
 --- before
 follow('registry', 'replica');
@@ -376,7 +402,7 @@ is(logged('\[error\].*, registry, '), 0, 'nothing of the registry');
 
 
 
-=== TEST 10: no reply to WAIT: those that wait in vain are answered in time
+=== TEST 11: no reply to WAIT: those that wait in vain are answered in time
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -399,7 +425,7 @@ ok(wait_for(sub {
 
 
 
-=== TEST 11: the fence is connecting for longer than that
+=== TEST 12: the fence is connecting for longer than that
 --- redis: replica nobody
 --- before
 follow('registry', 'replica');
@@ -421,7 +447,7 @@ redis_resume('nobody');
 
 
 
-=== TEST 12: a user who may not WAIT, or may not write the fence
+=== TEST 13: a user who may not WAIT, or may not write the fence
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -445,7 +471,7 @@ on(del('four'), 'both', '1/1');
 
 
 
-=== TEST 13: with files: none, one, and both
+=== TEST 14: with files: none, one, and both
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -487,7 +513,7 @@ SKIP: {
 
 
 
-=== TEST 14: each API, and HTTP/2
+=== TEST 15: each API, and HTTP/2
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -532,7 +558,7 @@ on(curl('--http2-prior-knowledge', '-X', 'DELETE', '-H', @bearer,
 
 
 
-=== TEST 15: resumed, and asked again after a broken connection
+=== TEST 16: resumed, and asked again after a broken connection
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -561,7 +587,7 @@ is($answer->{headers}{'cred-replicas'}, '1/1', 'on the replica');
 
 
 
-=== TEST 16: a worker that is to leave waits as long, and answers
+=== TEST 17: a worker that is to leave waits as long, and answers
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -590,7 +616,7 @@ on(answer($sock), 'answered', '0/1');
 
 
 
-=== TEST 17: clients that hang up
+=== TEST 18: clients that hang up
 --- redis: replica
 --- before
 follow('registry', 'replica');
@@ -621,7 +647,7 @@ ok(left(@old), 'it has left');
 
 
 
-=== TEST 18: a worker that has no time, and one that dies
+=== TEST 19: a worker that has no time, and one that dies
 --- redis: replica
 --- before
 follow('registry', 'replica');

@@ -38,9 +38,13 @@ struct ngx_cred_fence_s {
     ngx_uint_t                   unanswered;   /* commands of the group */
     ngx_uint_t                   acknowledged;
 
+    ngx_uint_t                   number;       /* of the connection that has
+                                                  answered the last one */
+
     unsigned                     early:1;      /* WAIT was, the script not yet:
                                                   it was unknown */
-    unsigned                     again:1;      /* for that reason */
+    unsigned                     split:1;      /* two connections answered */
+    unsigned                     again:1;      /* for these reasons */
     unsigned                     elsewhere:1;  /* an operation was not there */
     unsigned                     astray:1;     /* and it was told */
 };
@@ -57,6 +61,8 @@ static void ngx_cred_fence_script_handler(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_fence_wait_handler(ngx_cred_redis_command_t *command,
     ngx_cred_redis_reply_t *reply);
+static void ngx_cred_fence_heard(ngx_cred_fence_t *fence,
+    ngx_cred_redis_command_t *command);
 static ngx_int_t ngx_cred_fence_count(ngx_cred_fence_t *fence,
     ngx_cred_redis_reply_t *reply);
 static void ngx_cred_fence_answered(ngx_cred_fence_t *fence);
@@ -103,7 +109,9 @@ ngx_cred_fence_create(ngx_cred_registry_t *registry, ngx_pool_t *pool)
      * set by ngx_pcalloc():
      *
      *     fence->unanswered = 0;
+     *     fence->number = 0;
      *     fence->early = 0;
+     *     fence->split = 0;
      *     fence->again = 0;
      *     fence->elsewhere = 0;
      *     fence->astray = 0;
@@ -270,7 +278,9 @@ ngx_cred_fence_send(ngx_cred_fence_t *fence)
     ngx_cred_fence_wait_t  *wait;
 
     fence->acknowledged = 0;
+    fence->number = 0;
     fence->early = 0;
+    fence->split = 0;
     fence->elsewhere = 0;
     fence->unanswered = 1;
 
@@ -332,6 +342,8 @@ ngx_cred_fence_script_handler(ngx_cred_redis_command_t *command,
         if (!wait->found) {
             fence->elsewhere = 1;
         }
+
+        ngx_cred_fence_heard(fence, command);
     }
 
     ngx_cred_fence_answered(fence);
@@ -360,9 +372,28 @@ ngx_cred_fence_wait_handler(ngx_cred_redis_command_t *command,
             fence->acknowledged = ngx_min((ngx_uint_t) n,
                                           fence->registry->wait.replicas);
         }
+
+        ngx_cred_fence_heard(fence, command);
     }
 
     ngx_cred_fence_answered(fence);
+}
+
+
+/* a WAIT tells of what its own connection has written, and of nothing else */
+
+static void
+ngx_cred_fence_heard(ngx_cred_fence_t *fence, ngx_cred_redis_command_t *command)
+{
+    ngx_uint_t  number;
+
+    number = ngx_cred_redis_number(command->redis);
+
+    if (fence->number && fence->number != number) {
+        fence->split = 1;
+    }
+
+    fence->number = number;
 }
 
 
@@ -406,9 +437,9 @@ ngx_cred_fence_answered(ngx_cred_fence_t *fence)
         return;
     }
 
-    if (fence->early) {
+    if (fence->early || fence->split) {
 
-        /* the write came after the WAIT; now the script is known */
+        /* the write came after WAIT, or elsewhere; now the script is known */
 
         if (!fence->again) {
             fence->again = 1;

@@ -414,6 +414,12 @@ void ngx_cred_redis_set_context(ngx_cred_redis_t *redis, void *context);
 /* "name" of ngx_cred_redis_get(), as it was; may be empty */
 ngx_str_t *ngx_cred_redis_name(ngx_cred_redis_t *redis);
 
+/*
+ * How often it has been ready: a reply that comes under another number is that
+ * of another connection, and maybe of another server.
+ */
+ngx_uint_t ngx_cred_redis_number(ngx_cred_redis_t *redis);
+
 /* the number of its database */
 ngx_uint_t ngx_cred_redis_db(ngx_cred_redis_t *redis);
 

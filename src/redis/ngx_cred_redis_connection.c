@@ -466,6 +466,7 @@ ngx_cred_redis_ready(ngx_cred_redis_t *redis)
 
     redis->log.action = NULL;
     redis->state = NGX_CRED_REDIS_READY;
+    redis->number++;
     redis->answered = 0;
     redis->heard_at = ngx_current_msec;
 

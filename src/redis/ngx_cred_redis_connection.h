@@ -83,6 +83,7 @@ struct ngx_cred_redis_s {
     ngx_msec_t                 deadline;       /* of the attempt */
 
     ngx_cred_redis_state_e     state;
+    ngx_uint_t                 number;         /* how often it was ready */
     ngx_cred_net_t             net;
     ngx_cred_redis_codec_t    *codec;
     ngx_cred_redis_output_t    out;

@@ -343,6 +343,13 @@ ngx_cred_redis_name(ngx_cred_redis_t *redis)
 
 
 ngx_uint_t
+ngx_cred_redis_number(ngx_cred_redis_t *redis)
+{
+    return redis->number;
+}
+
+
+ngx_uint_t
 ngx_cred_redis_db(ngx_cred_redis_t *redis)
 {
     return redis->url.db;

@@ -1,7 +1,7 @@
 package CredTest::Proxy;
 
-# What stands between nginx and a Redis and holds, drops, swallows or delays
-# single commands and replies, so that tests drive the orders in which things
+# What stands between nginx and a Redis and holds, drops, swallows,
+# delays or replaces single commands and replies, so that tests drive the orders in which things
 # happen.  A process of its own, told what to do over a socket.
 
 use strict;
@@ -62,6 +62,7 @@ sub delay   { my $self = shift; $self->rule('delay', @_) }
 sub swallow { my $self = shift; $self->rule('swallow', @_) }
 sub drop    { my $self = shift; $self->rule('drop', @_) }
 sub watch   { my $self = shift; $self->rule('watch', @_) }
+sub replace { my $self = shift; $self->rule('replace', @_) }  # "with" bytes
 
 sub rule {
     my ($self, $action, $direction, $regex, %args) = @_;
@@ -336,6 +337,9 @@ sub pump {
         } elsif ($action eq 'drop') {
             $way->{last} = 1;
             $way->{output} .= $item->{bytes} if $item->{when} eq 'after';
+
+        } elsif ($action eq 'replace') {
+            $way->{output} .= $Rules{ $item->{rule} }{with};
 
         } elsif ($action ne 'swallow') {
             $way->{output} .= $item->{bytes};
