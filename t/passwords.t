@@ -372,7 +372,7 @@ our $port = fake(replies => {
     EVALSHA => "-NOAUTH Authentication required.\r\n",
     AUTH    => ["+OK\r\n",
                 "-ERR unknown command 'AUTH', with args beginning with: 'S3cond'"
-                . "\r\n", "+OK\r\n"],
+                . "\r\n", "-READONLY S3cond\r\n", "+OK\r\n"],
 });
 $ENV{TEST_NGINX_FAKE} = $port;
 file("F1rst\n");

@@ -312,7 +312,9 @@ ngx_cred_redis_dispatch(ngx_cred_redis_t *redis, ngx_cred_redis_reply_t *reply)
         ngx_post_event(&redis->end, &ngx_posted_events);
     }
 
-    if (ngx_cred_redis_misplaced(redis, reply)
+    /* the text of what answers AUTH may be the password, in whatever words */
+
+    if (first != &redis->auth && ngx_cred_redis_misplaced(redis, reply)
         && ngx_cred_redis_misplace(redis, &call, n, &reply->str) == NGX_OK)
     {
         return NGX_OK;
