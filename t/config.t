@@ -220,6 +220,8 @@ my %urls = (
             'redis-cluster://a,b#c'],
     '"?" after "#NAME"'
         => ['redis-sentinel://a#b?sentinel_password=c', 'redis-sentinel://a#?'],
+    '"@" after "#NAME"' => ['redis-sentinel://user:12#34@a#b@c',
+                            'redis-sentinel://user:12#34@a'],
     'duplicate parameter' => ['redis://a?prefix=b&prefix=c'],
     'duplicate "db"' => ['unix:/a?db=1&db=2'],
     'empty parameter' => ['redis://a?prefix='],

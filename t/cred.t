@@ -488,6 +488,8 @@ cred_is('wrong password', 2, qr/WRONGPASS/, '-u', 'redis://op:x@127.0.0.1:' . re
 cred_is('not there', 2, qr/Connection refused/, '-u', 'redis://127.0.0.1:' . free_port(), 'token', 'list');
 cred_is('nonsense', 2, qr/URL: neither/, '-u', 'nonsense', 'token', 'list');
 cred_is('two hosts', 2, qr/more than one host/, '-u', 'redis://a,b', 'token', 'list');
+cred_is("$_ in a master's name", 2, qr/"\Q$_\E" after "#NAME"/,
+        '-u', "redis-sentinel://a#b${_}c", 'token', 'list') for qw(? @);
 cred_is('no master', 2, qr/no "#NAME"/, '-u', 'redis-sentinel://a,b', 'token', 'list');
 cred_is('no nginx', 2, qr/no registry is named/, { bare => 1 }, '--nginx', 'nonsense', 'token', 'list');
 redis('registry', 'ACL', 'DELUSER', 'op');

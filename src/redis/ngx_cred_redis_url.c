@@ -187,6 +187,11 @@ ngx_cred_redis_url_master(ngx_pool_t *pool, u_char *p, u_char *last,
         return NULL;
     }
 
+    if (ngx_strlchr(hash, last, '@')) {
+        *err = "\"@\" after \"#NAME\"";
+        return NULL;
+    }
+
     if (ngx_cred_redis_url_decode(pool, hash, last, &url->master, err)
         != NGX_OK)
     {
