@@ -231,6 +231,13 @@ is(gate('KEY')->{status}, 503, 'what it says may be old');
 redis('production', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
 is(gate('KEY')->{status}, 200, 'as before');
 
+ok(redis_full_disk('production'), 'its disk is full');
+is(gate('unknown')->{status}, 401, 'which makes nothing old');
+redis('production', 'CONFIG', 'SET', 'min-replicas-to-write', 1);
+is(gate('unheard')->{status}, 503, 'but replicas are looked for, too');
+redis('production', 'CONFIG', 'SET', 'min-replicas-to-write', 0);
+ok(redis_empty_disk('production'), 'it saves');
+
 redis('production', 'CONFIG', 'SET', 'maxmemory', 1);
 redis('production', 'DEL', '{cred}:gateways');
 redis('production', 'XTRIM', '{cred}:undeployments', 'MAXLEN', 0);

@@ -222,25 +222,6 @@ sub connector {
 sub managed { connector($managed->url, @_) }
 
 
-# a registry whose snapshots fail, and are to be made
-
-sub unsaved {
-    unlink "$Redis{registry}{dir}/dump.rdb";
-    mkdir "$Redis{registry}{dir}/dump.rdb";
-    redis('registry', 'CONFIG', 'SET', 'save', '1000 1000');
-    redis('registry', 'BGSAVE');
-    wait_for(sub { redis('registry', 'INFO', 'persistence') =~ /rdb_last_bgsave_status:err/ });
-}
-
-
-sub saved {
-    rmdir "$Redis{registry}{dir}/dump.rdb";
-    redis('registry', 'CONFIG', 'SET', 'save', '');
-    redis('registry', 'BGSAVE');
-    wait_for(sub { redis('registry', 'INFO', 'persistence') =~ /rdb_last_bgsave_status:ok/ });
-}
-
-
 # a clock that is wrong here
 
 sub wrong_clock {
@@ -308,7 +289,8 @@ my @faults = (
     ['registry-replicas' => qr/lacks replicas, so deletes are answered with 503 \(NOREPLICAS/,
         sub { redis('registry', 'CONFIG', 'SET', 'min-replicas-to-write', 1) }],
     ['registry-disk' => qr/cannot save to its disk, so deletes are answered with 503 \(MISCONF/,
-        sub { unsaved() }, after => sub { saved() }],
+        sub { redis_full_disk('registry') },
+        after => sub { redis_empty_disk('registry') }],
     ['environment-full' => qr/"staging" is full, so gateways get no lease/,
         sub { redis('staging', 'CONFIG', 'SET', 'maxmemory', 1) }],
     [undeployed => qr/the apinizer credential "api-user" of "MyProject" is registered with revision 7, and was undeployed in "staging" at 10$/,

@@ -17,11 +17,24 @@ local HASH, GRANT = 1, 2
 local P, call, now = ARGV[1], redis.call, nil
 
 -- What a replica or a master without its replicas says may be old.  A disk that
--- is full makes nothing old
+-- is full makes nothing old, but hides that replicas are lacking; and before
+-- version 7 no script is refused for want of them
 
-local fresh = redis.pcall('DEL', P .. ':none')
-if type(fresh) == 'table' and string.sub(fresh.err, 1, 7) ~= 'MISCONF' then
-    return fresh
+local function lacks_replicas()
+    local info = redis.pcall('INFO', 'replication')
+    return type(info) == 'string'
+           and string.find(info, 'min_slaves_good_slaves:0', 1, true)
+end
+
+local stale = redis.pcall('DEL', P .. ':none')
+stale = type(stale) == 'table' and stale
+
+if stale and not string.find(stale.err, 'MISCONF ', 1, true) then
+    return stale
+end
+
+if (stale or not redis.REDIS_VERSION_NUM) and lacks_replicas() then
+    return {err = 'NOREPLICAS this Redis lacks its replicas'}
 end
 
 -- parts of ids may be larger than what a Lua number holds

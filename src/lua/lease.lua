@@ -43,6 +43,17 @@ end
 -- has none left
 call('DEL', P .. ':none')
 
+-- before version 7 no script is refused for want of replicas
+
+if not redis.REDIS_VERSION_NUM then
+    local info = redis.pcall('INFO', 'replication')
+    if type(info) == 'string'
+       and string.find(info, 'min_slaves_good_slaves:0', 1, true)
+    then
+        return {err = 'NOREPLICAS this Redis lacks its replicas'}
+    end
+end
+
 -- nobody undeploys there: what it admits must be looked up
 if call('EXISTS', P .. ':environments') == 1 then
     return {err = 'ERR this is a registry, and no environment of a gateway'}

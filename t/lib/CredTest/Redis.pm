@@ -15,11 +15,12 @@ use IO::Socket::UNIX ();
 our (%Redis, %Alias);
 
 my $Server = $ENV{CRED_REDIS_SERVER} || 'redis-server';
+my $Version;
 
 our @EXPORT = qw(
     %Redis redis redis_alias redis_url redis_tcp redis_port redis_socket redis_start
     redis_stop redis_kill redis_pause redis_resume redis_runs redis_clean
-    redis_load redis_connect
+    redis_load redis_connect redis_version redis_full_disk redis_empty_disk
     monitor resp reply words expand sha256
 );
 
@@ -35,6 +36,53 @@ sub redis_alias {
 sub real {
     my ($name) = @_;
     return exists $Alias{$name} ? $Alias{$name}->() : $name;
+}
+
+
+# as a number, of what all tests use; Valkey goes on where Redis 7 was
+
+sub redis_version {
+    ($Version) = `$Server --version` =~ /v=(\d+\.\d+)/ unless defined $Version;
+    return $Version;
+}
+
+
+# what came with one version or another
+
+sub redis_options {
+    my $version = redis_version();
+
+    return ('--bind', '127.0.0.1', $version < 6.2 ? '::1' : '-::1',
+            $version < 7 ? () : ('--enable-debug-command', 'yes'));
+}
+
+
+# it cannot save, and says MISCONF; and can again
+
+sub redis_full_disk {
+    my ($name) = (real($_[0]));
+
+    unlink "$Redis{$name}{dir}/dump.rdb";
+    mkdir "$Redis{$name}{dir}/dump.rdb";
+    redis($name, 'CONFIG', 'SET', 'save', '1000 1000');
+    return redis_saves($name, 'err');
+}
+
+sub redis_empty_disk {
+    my ($name) = (real($_[0]));
+
+    rmdir "$Redis{$name}{dir}/dump.rdb";
+    redis($name, 'CONFIG', 'SET', 'save', '');
+    return redis_saves($name, 'ok');
+}
+
+sub redis_saves {
+    my ($name, $status) = @_;
+
+    redis($name, 'BGSAVE');
+    return wait_for(sub {
+        redis($name, 'INFO', 'persistence') =~ /rdb_last_bgsave_status:$status/
+    });
 }
 
 
@@ -63,11 +111,10 @@ sub redis_start {
 
     $r->{changed} = 0;
     $r->{pid} = spawn('redis', $name, @{ $r->{command} || [$Server,
-        '--port', $r->{port}, '--bind', '127.0.0.1', '-::1',
+        '--port', $r->{port}, redis_options(),
         '--unixsocket', $r->{socket}, '--unixsocketperm', '777',
         '--dir', $r->{dir}, '--save', '', '--appendonly', 'no',
-        '--repl-diskless-sync-delay', 0,
-        '--enable-debug-command', 'yes', @{ $r->{args} }] });
+        '--repl-diskless-sync-delay', 0, @{ $r->{args} }] });
 
     wait_for(sub {
         my $pong = eval { redis($name, 'PING') };
