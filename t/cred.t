@@ -490,7 +490,8 @@ cred_is('nonsense', 2, qr/URL: neither/, '-u', 'nonsense', 'token', 'list');
 cred_is('two hosts', 2, qr/more than one host/, '-u', 'redis://a,b', 'token', 'list');
 cred_is("$_ in a master's name", 2, qr/"\Q$_\E" after "#NAME"/,
         '-u', "redis-sentinel://a#b${_}c", 'token', 'list') for qw(? @);
-cred_is('no master', 2, qr/no "#NAME"/, '-u', 'redis-sentinel://a,b', 'token', 'list');
+cred_is('no master', 2, qr/no "#NAME"/, '-u', $_, 'token', 'list')
+    for 'redis-sentinel://a,b', 'redis-sentinel://:p#q@a#';
 cred_is('no nginx', 2, qr/no registry is named/, { bare => 1 }, '--nginx', 'nonsense', 'token', 'list');
 redis('registry', 'ACL', 'DELUSER', 'op');
 

@@ -18,12 +18,15 @@ local P, call, now = ARGV[1], redis.call, nil
 
 -- What a replica or a master without its replicas says may be old.  A disk that
 -- is full makes nothing old, but hides that replicas are lacking; and before
--- version 7 no script is refused for want of them
+-- version 7 no script is refused for want of them.  Who may not ask cannot tell
 
 local function lacks_replicas()
     local info = redis.pcall('INFO', 'replication')
-    return type(info) == 'string'
-           and string.find(info, 'min_slaves_good_slaves:0', 1, true)
+    if type(info) == 'table' then
+        return info
+    end
+    return string.find(info, 'min_slaves_good_slaves:0', 1, true)
+           and {err = 'NOREPLICAS this Redis lacks its replicas'}
 end
 
 local stale = redis.pcall('DEL', P .. ':none')
@@ -33,8 +36,9 @@ if stale and not string.find(stale.err, 'MISCONF ', 1, true) then
     return stale
 end
 
-if (stale or not redis.REDIS_VERSION_NUM) and lacks_replicas() then
-    return {err = 'NOREPLICAS this Redis lacks its replicas'}
+stale = (stale or not redis.REDIS_VERSION_NUM) and lacks_replicas()
+if stale then
+    return stale
 end
 
 -- parts of ids may be larger than what a Lua number holds

@@ -708,8 +708,8 @@ local function decide(ask)
     return delete(ask)
 end
 
--- What comes late is asked for in vain, unless it was done before.  While a slot
--- moves its operation may be elsewhere, which is an error, and not "late"
+-- What comes late is asked for in vain, unless it was done before.  While a
+-- slot moves its operation may be elsewhere, which is an error, and not "late"
 
 local function was_done(operation)
     return redis.call('EXISTS', this.P .. ':operation:' .. operation) == 1

@@ -46,10 +46,8 @@ call('DEL', P .. ':none')
 -- before version 7 no script is refused for want of replicas
 
 if not redis.REDIS_VERSION_NUM then
-    local info = redis.pcall('INFO', 'replication')
-    if type(info) == 'string'
-       and string.find(info, 'min_slaves_good_slaves:0', 1, true)
-    then
+    local info = call('INFO', 'replication')
+    if string.find(info, 'min_slaves_good_slaves:0', 1, true) then
         return {err = 'NOREPLICAS this Redis lacks its replicas'}
     end
 end

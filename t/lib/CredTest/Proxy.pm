@@ -1,8 +1,8 @@
 package CredTest::Proxy;
 
-# What stands between nginx and a Redis and holds, drops, swallows,
-# delays or replaces single commands and replies, so that tests drive the orders in which things
-# happen.  A process of its own, told what to do over a socket.
+# What stands between nginx and a Redis and holds, drops, swallows, delays or
+# replaces single commands and replies, so that tests drive the orders in which
+# things happen.  A process of its own, told what to do over a socket.
 
 use strict;
 use warnings;
