@@ -356,8 +356,8 @@ is(entries('staging'), 10, 'staging');
 location = /ready { return 200; }
 location /v6/ { cred_delete thousandeyes; }
 --- registry
-SET {cred}:thousandeyes:rate:11 0
-SET {cred}:thousandeyes:rate:22 0
+SET {cred}:thousandeyes:rate:11 0 EX 3600
+SET {cred}:thousandeyes:rate:22 0 EX 3600
 HSET {cred}:thousandeyes:token:sha256(TOKEN) subject alice scope 11
 HSET {cred}:thousandeyes:scope:11 rate_limit 3
 HSET {cred}:thousandeyes:scope:22 rate_limit 240
@@ -861,7 +861,7 @@ cred_command_timeout  2s;
 location = /ready { return 200; }
 location /v6/ { cred_delete thousandeyes; }
 --- registry
-SET {cred}:thousandeyes:rate:11 0
+SET {cred}:thousandeyes:rate:11 0 EX 3600
 HSET {cred}:thousandeyes:token:sha256(TOKEN) subject alice scope 11
 HSET {cred}:thousandeyes:scope:11 rate_limit 4
 HSET {cred}:thousandeyes:members:11 alice manage
