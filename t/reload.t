@@ -237,3 +237,20 @@ ok(wait_for(sub { grep { / api-user / } fake_log($ENV{TEST_NGINX_FAKE}) }),
 my @old = nginx_workers();
 ok(nginx_reload(), 'reloaded');
 ok(left(@old), 'has left');
+
+
+
+=== TEST 10: told to stop at once, while it asks what is due
+--- before
+$ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => undef });
+--- http_config
+cred_registry         redis://127.0.0.1:$TEST_NGINX_FAKE;
+cred_command_timeout  1h;
+--- script
+ok(wait_for(sub { grep { /^EVALSHA / } fake_log($ENV{TEST_NGINX_FAKE}) }),
+   'asked for');
+my @old = nginx_workers();
+nginx_signal('TERM');
+ok(left(@old), 'has left');
+ok(wait_for(sub { error_log_text() =~ /\[notice\] .* exit$/m }), 'so has nginx');
+unlike(error_log_text(), qr/exited with code [1-9]/, 'in good order');

@@ -103,6 +103,8 @@ ngx_cred_retry_cleanup(void *data)
         ngx_del_timer(&retry->timer);
     }
 
+    ngx_cred_retry_forget(retry);
+
     while (!ngx_queue_empty(&retry->environments)) {
         q = ngx_queue_head(&retry->environments);
         ngx_queue_remove(q);
