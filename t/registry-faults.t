@@ -203,15 +203,18 @@ my @states = (
      [qw(ACL SETUSER default ~*)]],
 );
 
-my $n = 0;
+my ($n, $last) = (0, '');
 
 for (@states) {
     my ($what, $begin, $end, $before_it, $after_it) = @$_;
 
-    # what is a replica is asked for its role, again and again
+    # what is a replica is asked for its role, again and again; the same reason
+    # is told as an error once a minute, another one at once
 
+    my $level = $what eq $last ? qr/\[\w+\]/ : qr/\[error\]/;
     my $reason = $begin->[0] eq 'REPLICAOF' ? qr/is down: it is a replica/
-                                            : qr/refused a command: .*$what/;
+                                            : qr/$level .* refused a command: .*$what/;
+    $last = $what;
 
     redis('registry', @$before_it) if $before_it;
 

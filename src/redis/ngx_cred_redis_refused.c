@@ -30,7 +30,7 @@ static u_char *ngx_cred_redis_within(ngx_str_t *error, const char *text);
 void
 ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
 {
-    u_char      *p, hint[NGX_CRED_REDIS_HINT_LEN];
+    u_char      *p, *end, hint[NGX_CRED_REDIS_HINT_LEN];
     uint32_t     hash;
     ngx_str_t    code;
     ngx_uint_t   level;
@@ -38,7 +38,11 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
     p = hint;
     code = *error;
 
-    ngx_cred_redis_auth_word(&code);
+    end = ngx_strlchr(code.data, code.data + code.len, ' ');
+
+    if (end) {
+        code.len = end - code.data;
+    }
 
     if (ngx_cred_redis_denied(error)) {
         ngx_str_set(&code, "NOPERM");
