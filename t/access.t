@@ -462,6 +462,21 @@ unlike($logs, qr/\Q${\ sha256($_)}/, 'nor its hash in a log')
 
 
 
+=== TEST 11: asking writes nothing
+--- script
+ok(leased(), 'there is a lease');
+redis('production', @$_) for [qw(CONFIG SET appendfsync always)],
+                             [qw(CONFIG SET appendonly yes)];
+my $aof = sub { redis('production', 'INFO', 'persistence') =~ /^$_[0]:(\d+)/m && $1 };
+ok(wait_for(sub { !$aof->('aof_rewrite_in_progress')
+                  && !$aof->('aof_rewrite_scheduled') }), 'there is a file');
+my $before = $aof->('aof_current_size');
+is(gate("unknown$_")->{status}, 401, 'asked') for 1 .. 20;
+is($aof->('aof_current_size'), $before, 'the file is as before');
+redis('production', qw(CONFIG SET appendonly no));
+
+
+
 === TEST 90: a long prefix
 --- http_config eval
 "cred_registry \$TEST_NGINX_REGISTRY;

@@ -18,7 +18,8 @@ local P, call, now = ARGV[1], redis.call, nil
 
 -- What a replica or a master without its replicas says may be old.  A disk that
 -- is full makes nothing old, but hides that replicas are lacking; and before
--- version 7 no script is refused for want of them.  Who may not ask cannot tell
+-- versions 6.0.17 and 6.2.7 no script is refused for want of them.  Who may not
+-- ask cannot tell
 
 local function lacks_replicas()
     local info = redis.pcall('INFO', 'replication')
@@ -28,6 +29,9 @@ local function lacks_replicas()
     return string.find(info, 'min_slaves_good_slaves:0', 1, true)
            and {err = 'NOREPLICAS this Redis lacks its replicas'}
 end
+
+-- which would be a transaction in the AOF before version 7
+redis.set_repl(redis.REPL_NONE)
 
 local stale = redis.pcall('DEL', P .. ':none')
 stale = type(stale) == 'table' and stale

@@ -43,7 +43,7 @@ end
 -- has none left
 call('DEL', P .. ':none')
 
--- before version 7 no script is refused for want of replicas
+-- before versions 6.0.17 and 6.2.7 no script is refused for want of replicas
 
 if not redis.REDIS_VERSION_NUM then
     local info = call('INFO', 'replication')
