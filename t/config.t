@@ -3,6 +3,7 @@
 
 use CredTest redis => ['registry'];
 use CredTest::Certs;
+use CredTest::Urls;
 
 my $dir = temp_dir();
 my $file = "$dir/nginx.conf";
@@ -201,56 +202,18 @@ accepted(undef, undef, 'cred_strict off;');
 
 # Redis URLs
 
-my %urls = (
-    'neither "redis://", "redis-sentinel://", "redis-cluster://", '
-        . 'these with "rediss", nor "unix:"'
-        => ['""', '127.0.0.1', 'http://a', 'redis:', 'redis:/a', 'redi://a'],
-    'no host' => ['redis://', 'redis:///1', 'redis://:6379', 'redis://:p@/1',
-                  'redis://?prefix=a', 'redis://::1'],
-    'invalid port' => ['redis://a:', 'redis://a:0', 'redis://a:65536',
-                       'redis://a:x', 'redis://a:-1', 'redis://a:1:2'],
-    'invalid database number' => ['redis://a/x', 'redis://a/-1', 'redis://a/1/2',
-                                  'redis://a/99999999999', 'unix:/a?db=',
-                                  'unix:/a?db=x'],
-    'unknown parameter' => ['redis://a?db=1', 'redis://a?x=y', 'unix:/a?x=y',
-                            'redis://a?PREFIX=x'],
-    'parameter without a value' => ['redis://a?prefix', 'unix:/a?db'],
-    '"#" without "redis-sentinel://"'
-        => ['redis://a#b', 'redis://a/0#b', '"redis://:p@a?prefix={c}#b"',
-            'redis-cluster://a,b#c'],
-    '"?" after "#NAME"'
-        => ['redis-sentinel://a#b?sentinel_password=c', 'redis-sentinel://a#?'],
-    '"@" after "#NAME"' => ['redis-sentinel://user:12#34@a#b@c',
-                            'redis-sentinel://user:12#34@a'],
-    'duplicate parameter' => ['redis://a?prefix=b&prefix=c'],
-    'duplicate "db"' => ['unix:/a?db=1&db=2'],
-    'empty parameter' => ['redis://a?prefix='],
-    'empty password' => ['redis://@a', 'redis://:@a'],
-    'user without a password' => ['redis://secret@127.0.0.1'],
-    'invalid percent-encoding' => ['redis://%', 'redis://%4', 'redis://%zz',
-                                   'redis://:%x@a', 'unix:/%', 'unix:/a?prefix=%'],
-    'zero byte' => ['redis://a%00b', 'unix:/a%00'],
-    'white space or control character' => ['"redis://a b"', '"unix:/a b"'],
-    'invalid IPv6 address' => ['redis://[::1', 'redis://[::1]6379'],
-    'no absolute path of a unix socket' => ['unix:', 'unix:a', 'unix:/', 'unix:?'],
-    'too long path of a unix socket' => ['unix:/' . 'x' x 200],
-);
-
-for my $reason (sort keys %urls) {
-    refused(10, "invalid Redis URL: $reason", "cred_registry $_;")
-        for @{ $urls{$reason} };
+for my $reason (sort keys %Refused) {
+    refused(10, "invalid Redis URL: $reason", qq(cred_registry "$_";))
+        for @{ $Refused{$reason} };
 }
+refused(10, 'invalid Redis URL: neither', 'cred_registry "";');
 
 refused(10, 'host not found in the registry "no.such.host.invalid:6379/0", and '
             . 'there is no "resolver" to ask for it later',
         'cred_registry redis://:secret@no.such.host.invalid;');
 refused(10, '"cred_registry" directive is duplicate', "$r $r");
 
-accepted("cred_registry $_;", undef, 'cred_delete apinizer;')
-    for 'redis://127.0.0.1', 'redis://127.0.0.1/', 'redis://[::1]:1/15',
-        'redis://localhost:7000', 'redis://:p@127.0.0.1', 'redis://u:p@127.0.0.1',
-        'redis://u:%3A%40%2F@127.0.0.1/1?prefix=%7Bx%7D', 'unix:/a', 'UNIX:/a?',
-        'unix:/a?db=1&prefix=x', '"unix:/a?prefix=x&db=0"';
+accepted(qq(cred_registry "$_";), undef, 'cred_delete apinizer;') for @Taken;
 
 
 # password_file

@@ -9,6 +9,7 @@ use CredTest::Delete;
 use CredTest::Gateway;
 use CredTest::Redis;
 use CredTest::Sentinel;
+use CredTest::Urls;
 
 our $dir = temp_dir();
 
@@ -212,7 +213,14 @@ cred_is('away', 1, qr/Connection refused \(with --no-check/, 'environment', 'add
 cred_is('database', 1, qr/DB index is out of range/, 'environment', 'add', 'away', redis_tcp('staging') . '/99');
 is(redis('registry', 'HEXISTS', '{cred}:environments', 'away'), 0, 'is not registered');
 cred_ok('away', 'environment', 'add', 'away', 'redis://u:S3cret@127.0.0.1:' . free_port(), '--no-check');
-cred_is('malformed', 1, qr/malformed: invalid port/, 'environment', 'add', 'x', 'redis://:p@h:x', '--no-check');
+
+for my $reason (sort keys %Refused) {
+    cred_is($_, 1, qr/malformed: \Q$reason\E/, 'environment', 'add', 'x', $_, '--no-check') for @{ $Refused{$reason} };
+}
+cred_is($_, 1, qr/malformed: a cluster needs a prefix with a "\{tag\}"/, 'environment', 'add', 'x', "redis-cluster://a?prefix=$_", '--no-check')
+    for 'cred', '{}', '{}x{a}', '}a{', '{a';
+cred_ok($_, 'environment', 'add', "taken $_", $_, '--no-check') for @Taken, 'redis-cluster://a,b', 'redis-cluster://a?prefix=x{a}';
+redis('registry', 'HDEL', '{cred}:environments', grep { /taken/ } split /\n/, redis('registry', 'HKEYS', '{cred}:environments'));
 unlike(cred('environment', 'list')->{out} . cred('environment', 'list', '--json')->{out}, qr/S3cret/, 'no password');
 
 my $got = cred_run({ in => redis_tcp('staging') . "/1\n" }, 'environment', 'add', 'in', '-');

@@ -20,7 +20,7 @@ my $Version;
 our @EXPORT = qw(
     %Redis redis redis_alias redis_url redis_tcp redis_port redis_socket redis_start
     redis_stop redis_kill redis_pause redis_resume redis_runs redis_clean
-    redis_load redis_connect redis_version redis_full_disk redis_empty_disk
+    redis_load redis_connect redis_full_disk redis_empty_disk
     monitor resp reply words expand sha256
 );
 
@@ -60,7 +60,7 @@ sub redis_options {
 # it cannot save, and says MISCONF; and can again
 
 sub redis_full_disk {
-    my ($name) = (real($_[0]));
+    my $name = real($_[0]);
 
     unlink "$Redis{$name}{dir}/dump.rdb";
     mkdir "$Redis{$name}{dir}/dump.rdb";
@@ -69,7 +69,7 @@ sub redis_full_disk {
 }
 
 sub redis_empty_disk {
-    my ($name) = (real($_[0]));
+    my $name = real($_[0]);
 
     rmdir "$Redis{$name}{dir}/dump.rdb";
     redis($name, 'CONFIG', 'SET', 'save', '');
