@@ -180,6 +180,7 @@ file("good\n");
 --- script
 our $password_file;
 connected(1);
+ok(wait_for(sub { subscribed() == 1 }), 'nobody else connects');
 my %before = clients('registry');
 
 # at the next connect: the other connection is not given up for it
@@ -213,8 +214,8 @@ passwords('good', 'better');
 file("good\n");
 --- script
 ok(leased(), 'there is a lease');
-my ($bell) = subscribed();
-ok($bell, 'a subscription');
+my $bell;
+ok(wait_for(sub { ($bell) = subscribed() }), 'a subscription');
 
 file("mistaken\n");
 redis('production', 'CLIENT', 'KILL', 'ID', $_) for commanding();
