@@ -879,3 +879,18 @@ cred_registry         redis-sentinel://127.0.0.1:$TEST_NGINX_FAKE#main;
 cred_connect_timeout  60s;
 --- script
 answer_is(del('api-user'), 'deleted', everywhere());
+
+
+
+=== TEST 23: reasons that take turns are told once each
+--- script
+for (1 .. 3) {
+    for (['min-replicas-to-write', 'NOREPLICAS'], ['maxmemory', 'OOM']) {
+        my ($setting, $what) = @$_;
+        redis('registry', 'CONFIG', 'SET', $setting, 1);
+        answer_is(del('api-user'), $what, failure(503));
+        redis('registry', 'CONFIG', 'SET', $setting, 0);
+    }
+}
+is(scalar(() = error_log_text() =~ /\[error\] .* refused a command: $_/g), 1, $_)
+    for qw(NOREPLICAS OOM);

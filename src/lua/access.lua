@@ -17,9 +17,9 @@ local HASH, GRANT = 1, 2
 local P, call, now = ARGV[1], redis.call, nil
 
 -- What a replica or a master without its replicas says may be old.  A disk that
--- is full makes nothing old, but hides that replicas are lacking; and before
--- versions 6.0.17 and 6.2.7 no script is refused for want of them.  Who may not
--- ask cannot tell
+-- is full makes nothing old, but hides that replicas are lacking; and old
+-- versions (6.0.16, 6.2.6) refuse no script for want of them.  Who may not ask
+-- cannot tell
 
 local function lacks_replicas()
     local info = redis.pcall('INFO', 'replication')

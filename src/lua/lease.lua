@@ -43,7 +43,7 @@ end
 -- has none left
 call('DEL', P .. ':none')
 
--- before versions 6.0.17 and 6.2.7 no script is refused for want of replicas
+-- old versions (6.0.16, 6.2.6) refuse no script for want of replicas
 
 if not redis.REDIS_VERSION_NUM then
     local info = call('INFO', 'replication')

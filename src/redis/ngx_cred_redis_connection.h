@@ -23,6 +23,7 @@
 #define NGX_CRED_REDIS_OUTPUT          (8 * 1024 * 1024)
 #define NGX_CRED_REDIS_REDIRECTS       5      /* in a row */
 #define NGX_CRED_REDIS_ERROR_LEN       512
+#define NGX_CRED_REDIS_REFUSALS        4      /* that are told apart */
 #define NGX_CRED_REDIS_NAME_LEN        256    /* in logs */
 
 
@@ -56,6 +57,14 @@ typedef struct {
     ngx_cred_net_host_t       *host;           /* of the URL; or NULL */
     u_char                     data[NGX_CRED_NET_HOST_LEN];
 } ngx_cred_redis_target_t;
+
+
+/* a reason, and when it was told */
+
+typedef struct {
+    uint32_t                   hash;           /* 0: none */
+    time_t                     told;
+} ngx_cred_redis_refusal_t;
 
 
 struct ngx_cred_redis_s {
@@ -126,8 +135,7 @@ struct ngx_cred_redis_s {
     u_char                     error[NGX_CRED_REDIS_ERROR_LEN];
     size_t                     error_len;
 
-    uint32_t                   refused;        /* hash of the last error */
-    time_t                     refused_at;     /* when it was told */
+    ngx_cred_redis_refusal_t   refusals[NGX_CRED_REDIS_REFUSALS];
 
     unsigned                   asking:1;       /* a sentinel */
     unsigned                   moved_to:1;     /* MOVED has named the target of
@@ -311,8 +319,8 @@ void ngx_cred_redis_message(ngx_cred_redis_t *redis,
 /* ngx_cred_redis_refused.c */
 
 /*
- * Tells that a command was refused, and what to do about it; once a minute,
- * unless the reason changes.
+ * Tells that a command was refused, and what to do about it: each of the last
+ * few reasons as an error once a minute.
  */
 void ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error);
 

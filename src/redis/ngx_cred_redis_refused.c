@@ -16,6 +16,8 @@
 #define NGX_CRED_REDIS_HINT_LEN      128
 
 
+static ngx_uint_t ngx_cred_redis_refused_level(ngx_cred_redis_t *redis,
+    ngx_str_t *code);
 static ngx_uint_t ngx_cred_redis_denied(ngx_str_t *error);
 static u_char *ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p,
     u_char *last);
@@ -24,14 +26,13 @@ static u_char *ngx_cred_redis_within(ngx_str_t *error, const char *text);
 
 /*
  * An error reply is a state of that Redis (NOAUTH, LOADING, READONLY, OOM,
- * a broken key): it is logged when it begins or changes, not each time.
+ * a broken key): it is logged when it begins, and once a minute, not each time.
  */
 
 void
 ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
 {
     u_char      *p, *end, hint[NGX_CRED_REDIS_HINT_LEN];
-    uint32_t     hash;
     ngx_str_t    code;
     ngx_uint_t   level;
 
@@ -56,17 +57,7 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
                          " (a cluster takes \"redis-cluster://\")");
     }
 
-    hash = ngx_crc32_short(code.data, code.len) | 1;
-
-    level = NGX_LOG_INFO;
-
-    if (hash != redis->refused
-        || ngx_time() - redis->refused_at >= NGX_CRED_REDIS_REFUSED_TIME)
-    {
-        level = NGX_LOG_ERR;
-        redis->refused = hash;
-        redis->refused_at = ngx_time();
-    }
+    level = ngx_cred_redis_refused_level(redis, &code);
 
     ngx_log_error(level, &redis->log, 0, "redis refused a command: %V%*s",
                   error, (size_t) (p - hint), hint);
@@ -76,6 +67,45 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
     {
         ngx_cred_redis_auth_lost(redis);
     }
+}
+
+
+/* a Redis may be full, and a key of the wrong type */
+
+static ngx_uint_t
+ngx_cred_redis_refused_level(ngx_cred_redis_t *redis, ngx_str_t *code)
+{
+    uint32_t                   hash;
+    ngx_uint_t                 i;
+    ngx_cred_redis_refusal_t  *refusal, *oldest;
+
+    hash = ngx_crc32_short(code->data, code->len) | 1;
+
+    oldest = &redis->refusals[0];
+
+    for (i = 0; i < NGX_CRED_REDIS_REFUSALS; i++) {
+        refusal = &redis->refusals[i];
+
+        if (refusal->hash == hash) {
+            oldest = refusal;
+            break;
+        }
+
+        if (refusal->told < oldest->told) {
+            oldest = refusal;
+        }
+    }
+
+    if (oldest->hash == hash
+        && ngx_time() - oldest->told < NGX_CRED_REDIS_REFUSED_TIME)
+    {
+        return NGX_LOG_INFO;
+    }
+
+    oldest->hash = hash;
+    oldest->told = ngx_time();
+
+    return NGX_LOG_ERR;
 }
 
 
