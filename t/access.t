@@ -468,11 +468,17 @@ ok(leased(), 'there is a lease');
 redis('production', @$_) for [qw(CONFIG SET appendfsync always)],
                              [qw(CONFIG SET appendonly yes)];
 my $aof = sub { redis('production', 'INFO', 'persistence') =~ /^$_[0]:(\d+)/m && $1 };
-ok(wait_for(sub { !$aof->('aof_rewrite_in_progress')
+ok(wait_for(sub { $aof->('aof_enabled') && !$aof->('aof_rewrite_in_progress')
                   && !$aof->('aof_rewrite_scheduled') }), 'there is a file');
-my $before = $aof->('aof_current_size');
-is(gate("unknown$_")->{status}, 401, 'asked') for 1 .. 20;
-is($aof->('aof_current_size'), $before, 'the file is as before');
+
+# a lease may be asked for meanwhile; Redis 7 would not write in any case
+
+my $n = 0;
+ok(wait_for(sub {
+    my $before = $aof->('aof_current_size');
+    gate('unknown' . $n++)->{status} == 401 || return for 1 .. 20;
+    return $aof->('aof_current_size') == $before;
+}), 'the file is as before');
 redis('production', qw(CONFIG SET appendonly no));
 
 

@@ -450,7 +450,7 @@ register();
 my ($dir, $count) = ($main::dir, 2);
 sub reads { my ($name, $args, @words) = @_;
     my $got = cred_json({ bare => 1, %$args }, @words, 'environment', 'list');
-    is(ref $got eq 'ARRAY' && @$got, 2, $name) or diag(explain($got)) }
+    is(ref $got eq 'ARRAY' && @$got, 2, $name) or diag(Test::More::explain($got)) }
 
 reads('unix', {}, '-u', redis_url('registry'));
 reads('with a name', {}, '-u', 'redis://localhost:' . redis_port('registry'));
@@ -488,6 +488,41 @@ my $token = line(by_conf('token', 'add', 'apinizer', 'alice')->{out});
 is(redis('registry', 'HGET', '{cred}:apinizer:token:' . sha256($token), 'subject'), 'alice', 'nginx: a token');
 is(by_conf('credential', 'deploy', 'apinizer', 'p', 'c')->{status}, 0, 'nginx: deploy');
 is(by_conf('environment', 'remove', 'third')->{status}, 0, 'nginx: remove');
+
+# what nginx takes of a registry, and of whom it could ask more than others
+
+sub conf_is {
+    my ($registry, $more, $file) = (@_, '');
+    open my $out, '>', "$dir/cred.conf" or die $!;
+    print $out "load_module $ENV{TEST_NGINX_LOAD_MODULES}; events {} http { $more",
+          map({ "${_}_temp_path $dir/$_; " } qw(client_body proxy fastcgi uwsgi scgi)),
+          " cred_registry \"$registry\"$file; server { location / { cred_delete apinizer; } } }";
+    close $out;
+}
+
+my @other = ('-c', "$dir/cred.conf", @conf[2, 3]);
+conf_is(redis_tcp('registry') . '?prefix=other', 'cred_prefix "{cred}";');
+reads('cred_prefix, not that of the URL', {}, @other);
+conf_is(redis_tcp('registry') . '?prefix={cred}', '');
+reads('without one, that of the URL', {}, @other);
+conf_is(redis_tcp('registry') . '?prefix=other', '');
+reads('--prefix', {}, @other, '--prefix', '{cred}');
+conf_is('redis-cluster://127.0.0.1:' . redis_port('registry') . '?prefix=x', 'cred_prefix "{cred}";');
+reads('a cluster, too', {}, @other);
+
+SKIP: {
+    skip('not root', 2) if $> != 0;
+    conf_is('redis://op@127.0.0.1:' . redis_port('registry'), '', ' password_file=cred.password');
+    chmod 0600, "$dir/cred.password";
+    open my $out, '>', "$dir/as" or die $!;
+    print $out "#!/bin/sh\ncat $dir/conf.T\n";
+    close $out;
+    chmod 0755, "$dir/as";
+    system "$ENV{TEST_NGINX_BINARY} -p $ENV{TEST_NGINX_SERVROOT} -e stderr -c $dir/cred.conf -T >$dir/conf.T 2>/dev/null";
+    my $list = 'setpriv --reuid=65534 --regid=65534 --clear-groups ' . Cwd::abs_path('util/cred') . " --nginx $dir/as";
+    is(`$list environment list 2>&1`, "cred: cannot read $dir/cred.password\n", 'a file that others may read');
+    like(`$list doctor 2>&1`, qr/^unknown: registry-password: the password of the registry is not known \(cannot read/m, 'the doctor may not, either');
+}
 
 is(@{ cred_json('--prefix', 'other', 'environment', 'list') }, 0, 'another prefix');
 cred_is('another database', 0, qr/there is no environment in 127.0.0.1:\d+\/3 /, '-u', redis_tcp('registry') . '/3', 'environment', 'list');
