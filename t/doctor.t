@@ -302,7 +302,7 @@ my @faults = (
         sub { redis('staging', 'SET', '{cred}:apinizer:tombstone:MyProject:api-user', 10) }],
     ['no-environments' => qr/no environment is registered with the prefix "\{cred\}", so deletes/,
         sub { registry('DEL {cred}:environments') }],
-    ['environment-url' => qr/the URL of the environment "staging" is malformed \(invalid port\)/,
+    ['environment-url' => qr/the URL of the environment "staging" is malformed \(no host\)/,
         sub { environment('redis://:p/ss@127.0.0.1') }],
     ['environment-url' => qr/malformed \(neither "redis:/,
         sub { environment('http://127.0.0.1') }],
