@@ -87,6 +87,11 @@ ngx_cred_redis_refused_level(ngx_cred_redis_t *redis, ngx_str_t *code)
         refusal = &redis->refusals[i];
 
         if (refusal->hash == hash) {
+
+            if (ngx_time() - refusal->told < NGX_CRED_REDIS_REFUSED_TIME) {
+                return NGX_LOG_INFO;
+            }
+
             oldest = refusal;
             break;
         }
@@ -94,12 +99,6 @@ ngx_cred_redis_refused_level(ngx_cred_redis_t *redis, ngx_str_t *code)
         if (refusal->told < oldest->told) {
             oldest = refusal;
         }
-    }
-
-    if (oldest->hash == hash
-        && ngx_time() - oldest->told < NGX_CRED_REDIS_REFUSED_TIME)
-    {
-        return NGX_LOG_INFO;
     }
 
     oldest->hash = hash;
