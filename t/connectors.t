@@ -792,14 +792,17 @@ is(receipt($operation)->{state}, 'undeployed', 'undeployed');
 === TEST 38: what was seen again is not gone by a word without words
 --- before
 talks(sub { my ($r, $self) = @_;
-            my @said = $r->{method} eq 'GET' ? (404, 200) : (200, 502);
-            return [$said[$self->{ $r->{method} }++] // 404, [], ''] },
+            my ($first, $later) = $r->{method} eq 'GET' ? (404, 200) : (200, 502);
+            return [$self->{ $r->{method} }++ ? $later : $first, [], ''] },
       'success 200; gone 404; verify GET "/credentials/{target}"; settle 1s;');
 --- script
 my $operation = is_pending('unconfirmed');
-attempted($operation, 2);
+like(attempted($operation, 2)->{error}, qr/request: answer 502/, 'it is there');
 nginx_reload();
-my $is = attempted($operation, 5);
+$::Web->say(404, [], '', on => "$_ /credentials/t1", times => 0) for 'GET', 'DELETE';
+my $is = receipt_when($operation, sub {
+    $_[0]{state} ne 'pending' || $_[0]{error} =~ /answer 404/
+});
 is($is->{state}, 'pending', 'pending');
 like($is->{error}, qr/request: answer 404, which does not say/, 'the error');
 
