@@ -166,7 +166,8 @@ cred_is('no command', 2, qr/\Acred: there is no command "nonsense": "cred help" 
 cred_is('half a command', 2, qr/there is no command "token ad":/, 'token', 'ad', 'apinizer');
 cred_is('no words', 2, qr/\Ausage:\n  token add [^\n]*\n +\[--token-from-stdin\]\ncred: wrong number of arguments\n\z/, 'token', 'add');
 cred_is('no time', 2, qr/\Acred: "soon" is no number\n\z/, { env => { CRED_TIMEOUT => 'soon' } }, 'pending');
-cred_is('no file', 2, qr/\Acred: cannot read \/nonexistent\n\z/, '--password-file', '/nonexistent', 'pending');
+cred_is('no file', 2, qr/\Acred: cannot read \/nonexistent\n\z/, $_, '/nonexistent', 'pending')
+    for '--password-file', '--sentinel-password-file';
 
 cred_is('short', 2, qr/less than four/, 'token', 'revoke', 'apinizer', 'ab');
 cred_is('none', 1, qr/no such token of apinizer: "cred token list" has the beginnings/, 'token', 'revoke', 'apinizer', '0' x 64);
@@ -466,6 +467,10 @@ open my $out, '>', "$dir/cred.password" or die $!;
 print $out "p\@ss/:%#\nsecond line\n";
 close $out;
 reads('password file', {}, '-u', 'redis://op@127.0.0.1:' . redis_port('registry'), '--password-file', "$dir/cred.password");
+open $out, '>', "$dir/crlf.password" or die $!;
+print $out "p\@ss/:%#\r\nsecond line\r\n";
+close $out;
+reads('password file of another system', {}, '-u', 'redis://op@127.0.0.1:' . redis_port('registry'), '--password-file', "$dir/crlf.password");
 reads('REDISCLI_AUTH', { env => { REDISCLI_AUTH => 'p@ss/:%#' } }, '-u', 'redis://op@127.0.0.1:' . redis_port('registry'));
 # what nginx says is mixed up with nothing that is to be written
 
@@ -528,6 +533,13 @@ is(@{ cred_json('--prefix', 'other', 'environment', 'list') }, 0, 'another prefi
 cred_is('another database', 0, qr/there is no environment in 127.0.0.1:\d+\/3 /, '-u', redis_tcp('registry') . '/3', 'environment', 'list');
 cred_is('no database', 2, qr/DB index is out of range/, '-u', redis_tcp('registry') . '/99', 'environment', 'list');
 cred_is('wrong password', 2, qr/WRONGPASS/, '-u', 'redis://op:x@127.0.0.1:' . redis_port('registry'), 'environment', 'list');
+{
+    my ($port, $was) = (free_port(), Cwd::getcwd());
+    open my $out, '>', "$dir/1:$port" or die $!;
+    chdir $dir or die $!;
+    cred_is('a host is no pattern of files', 2, qr/\A(?:cred: )?::1:$port\b/, '-u', "redis-cluster://[::1]:$port", 'token', 'list');
+    chdir $was;
+}
 cred_is('not there', 2, qr/Connection refused/, '-u', 'redis://127.0.0.1:' . free_port(), 'token', 'list');
 cred_is('nonsense', 2, qr/URL: neither/, '-u', 'nonsense', 'token', 'list');
 cred_is('two hosts', 2, qr/more than one host/, '-u', 'redis://a,b', 'token', 'list');

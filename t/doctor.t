@@ -298,6 +298,10 @@ my @faults = (
     ['environment-disk' => qr/"staging" cannot save to its disk, so what is deleted stays pending there, .* \(MISCONF/,
         sub { redis_full_disk('staging') },
         after => sub { redis_empty_disk('staging') }],
+    ['registry-type' => qr/the key "\{cred\}:audit" of the registry \S+ is no stream, so deletes are answered with 503/,
+        sub { registry('DEL {cred}:audit'); registry('SET {cred}:audit x') }],
+    ['environment-type' => qr/the key "\{cred\}:gateways" of the environment "staging" is no hash, so what is deleted stays pending/,
+        sub { redis('staging', 'SET', '{cred}:gateways', 'x') }],
     [undeployed => qr/the apinizer credential "api-user" of "MyProject" is registered with revision 7, and was undeployed in "staging" at 10$/,
         sub { redis('staging', 'SET', '{cred}:apinizer:tombstone:MyProject:api-user', 10) }],
     ['no-environments' => qr/no environment is registered with the prefix "\{cred\}", so deletes/,
@@ -419,6 +423,10 @@ my @faults = (
     ['gateway-disk' => qr/the cred_environment \S+ cannot save to its disk, so it gives no lease \(MISCONF/,
         sub { gateway_conf(redis_tcp('staging')); redis_full_disk('staging') },
         after => sub { redis_empty_disk('staging') }],
+    ['gateway-type' => qr/the key "\{cred\}:undeployments" of the cred_environment \S+ is no stream, so it gives no lease/,
+        sub { gateway_conf(redis_tcp('staging'));
+              redis('staging', 'DEL', '{cred}:undeployments');
+              redis('staging', 'SET', '{cred}:undeployments', 'x') }],
     ['gateway-command' => qr/the user of the cred_environment \S+ lacks \+hset \+xadd$/,
         sub { gateway_acl(all($gateway_commands), '-hset', '-xadd') }],
     ['gateway-password' => qr/the cred_environment \S+ refuses the password/,

@@ -31,7 +31,10 @@ local function lacks_replicas()
 end
 
 -- which would be a transaction in the AOF before version 7
-redis.set_repl(redis.REPL_NONE)
+if not redis.REDIS_VERSION_NUM then
+    redis.replicate_commands()
+    redis.set_repl(redis.REPL_NONE)
+end
 
 local stale = redis.pcall('DEL', P .. ':none')
 stale = type(stale) == 'table' and stale

@@ -63,7 +63,7 @@ typedef struct {
 
 typedef struct {
     uint32_t                   hash;           /* 0: none */
-    time_t                     told;
+    ngx_msec_t                 told;
 } ngx_cred_redis_refusal_t;
 
 

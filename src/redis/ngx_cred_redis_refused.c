@@ -11,16 +11,18 @@
 #include <ngx_cred_redis_connection.h>
 
 
-/* how often the same error is told, in seconds */
-#define NGX_CRED_REDIS_REFUSED_TIME  60
+/* how often the same error is told, in milliseconds */
+#define NGX_CRED_REDIS_REFUSED_TIME  60000
 #define NGX_CRED_REDIS_HINT_LEN      128
 
 
+static ngx_str_t ngx_cred_redis_refused_code(ngx_str_t *error);
 static ngx_uint_t ngx_cred_redis_refused_level(ngx_cred_redis_t *redis,
     ngx_str_t *code);
 static ngx_uint_t ngx_cred_redis_denied(ngx_str_t *error);
 static u_char *ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p,
     u_char *last);
+static ngx_uint_t ngx_cred_redis_begins(ngx_str_t *error, const char *text);
 static u_char *ngx_cred_redis_within(ngx_str_t *error, const char *text);
 
 
@@ -32,25 +34,19 @@ static u_char *ngx_cred_redis_within(ngx_str_t *error, const char *text);
 void
 ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
 {
-    u_char      *p, *end, hint[NGX_CRED_REDIS_HINT_LEN];
+    u_char      *p, hint[NGX_CRED_REDIS_HINT_LEN];
     ngx_str_t    code;
     ngx_uint_t   level;
 
     p = hint;
-    code = *error;
-
-    end = ngx_strlchr(code.data, code.data + code.len, ' ');
-
-    if (end) {
-        code.len = end - code.data;
-    }
+    code = ngx_cred_redis_refused_code(error);
 
     if (ngx_cred_redis_denied(error)) {
         ngx_str_set(&code, "NOPERM");
         p = ngx_cred_redis_denied_hint(error, p,
                                        hint + NGX_CRED_REDIS_HINT_LEN);
 
-    } else if (error->len > 6 && ngx_strncmp(error->data, "MOVED ", 6) == 0
+    } else if (ngx_cred_redis_begins(error, "MOVED ")
                && redis->url.kind != NGX_CRED_REDIS_CLUSTER)
     {
         p = ngx_slprintf(p, hint + NGX_CRED_REDIS_HINT_LEN,
@@ -70,39 +66,80 @@ ngx_cred_redis_refused(ngx_cred_redis_t *redis, ngx_str_t *error)
 }
 
 
+/* its first word; of what fails in a script Redis 6 says first where it was */
+
+static ngx_str_t
+ngx_cred_redis_refused_code(ngx_str_t *error)
+{
+    u_char     *p, *last;
+    ngx_str_t   code;
+
+    code = *error;
+    last = code.data + code.len;
+
+    if (ngx_cred_redis_begins(error, "ERR Error running script")
+        || ngx_cred_redis_begins(error, "@user_script:"))
+    {
+        while ((p = ngx_cred_redis_within(&code, "@user_script:")) != NULL) {
+            code.data = p + sizeof("@user_script:") - 1;
+            code.len = last - code.data;
+        }
+
+        while (code.len && ngx_strchr("0123456789 :-", *code.data)) {
+            code.data++;
+            code.len--;
+        }
+    }
+
+    p = ngx_strlchr(code.data, last, ' ');
+
+    if (p) {
+        code.len = p - code.data;
+    }
+
+    return code;
+}
+
+
 /* a Redis may be full, and a key of the wrong type */
 
 static ngx_uint_t
 ngx_cred_redis_refused_level(ngx_cred_redis_t *redis, ngx_str_t *code)
 {
     uint32_t                   hash;
+    ngx_msec_t                 age, oldest;
     ngx_uint_t                 i;
-    ngx_cred_redis_refusal_t  *refusal, *oldest;
+    ngx_cred_redis_refusal_t  *refusal, *place;
 
     hash = ngx_crc32_short(code->data, code->len) | 1;
 
-    oldest = &redis->refusals[0];
+    oldest = 0;
+    place = &redis->refusals[0];
 
     for (i = 0; i < NGX_CRED_REDIS_REFUSALS; i++) {
         refusal = &redis->refusals[i];
 
+        age = refusal->hash ? ngx_current_msec - refusal->told
+                            : NGX_MAX_UINT32_VALUE;
+
         if (refusal->hash == hash) {
 
-            if (ngx_time() - refusal->told < NGX_CRED_REDIS_REFUSED_TIME) {
+            if (age < NGX_CRED_REDIS_REFUSED_TIME) {
                 return NGX_LOG_INFO;
             }
 
-            oldest = refusal;
+            place = refusal;
             break;
         }
 
-        if (refusal->told < oldest->told) {
-            oldest = refusal;
+        if (age > oldest) {
+            oldest = age;
+            place = refusal;
         }
     }
 
-    oldest->hash = hash;
-    oldest->told = ngx_time();
+    place->hash = hash;
+    place->told = ngx_current_msec;
 
     return NGX_LOG_ERR;
 }
@@ -113,7 +150,7 @@ ngx_cred_redis_refused_level(ngx_cred_redis_t *redis, ngx_str_t *code)
 static ngx_uint_t
 ngx_cred_redis_denied(ngx_str_t *error)
 {
-    return (error->len >= 6 && ngx_strncmp(error->data, "NOPERM", 6) == 0)
+    return ngx_cred_redis_begins(error, "NOPERM")
            || ngx_cred_redis_within(error, "user executing the script can't")
            || ngx_cred_redis_within(error, "ACL failure in script");
 }
@@ -141,6 +178,17 @@ ngx_cred_redis_denied_hint(ngx_str_t *error, u_char *p, u_char *last)
 
     return ngx_slprintf(p, last, " (\"ACL LOG\" there names what the user "
                         "lacks, doc/security.md what it needs)");
+}
+
+
+static ngx_uint_t
+ngx_cred_redis_begins(ngx_str_t *error, const char *text)
+{
+    size_t  len;
+
+    len = ngx_strlen(text);
+
+    return error->len >= len && ngx_strncmp(error->data, text, len) == 0;
 }
 
 

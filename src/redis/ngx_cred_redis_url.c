@@ -35,6 +35,8 @@ static ngx_int_t ngx_cred_redis_url_hosts(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
 static ngx_int_t ngx_cred_redis_url_host(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_net_host_t *host, char **err);
+static ngx_uint_t ngx_cred_redis_url_host_valid(ngx_str_t *name,
+    ngx_uint_t literal);
 static ngx_int_t ngx_cred_redis_url_query(ngx_pool_t *pool,
     u_char *p, u_char *last, ngx_cred_redis_url_t *url, char **err);
 static ngx_int_t ngx_cred_redis_url_value(ngx_pool_t *pool,
@@ -353,10 +355,13 @@ static ngx_int_t
 ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
     ngx_cred_net_host_t *host, char **err)
 {
-    u_char     *port, *end;
-    ngx_int_t   n;
+    u_char      *port, *end;
+    ngx_int_t    n;
+    ngx_uint_t   literal;
 
-    if (p < last && *p == '[') {
+    literal = (p < last && *p == '[');
+
+    if (literal) {
         port = ngx_strlchr(p, last, ']');
 
         if (port == NULL || (port + 1 < last && port[1] != ':')) {
@@ -391,6 +396,11 @@ ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
         return NGX_ERROR;
     }
 
+    if (!ngx_cred_redis_url_host_valid(&host->name, literal)) {
+        *err = "invalid host";
+        return NGX_ERROR;
+    }
+
     if (port < last) {
         n = ngx_atoi(port + 1, last - port - 1);
 
@@ -403,6 +413,36 @@ ngx_cred_redis_url_host(ngx_pool_t *pool, u_char *p, u_char *last,
     }
 
     return NGX_OK;
+}
+
+
+/* what would be another host, a path or a unix socket to who reads it again */
+
+static ngx_uint_t
+ngx_cred_redis_url_host_valid(ngx_str_t *name, ngx_uint_t literal)
+{
+    size_t  i;
+
+    for (i = 0; i < name->len; i++) {
+
+        switch (name->data[i]) {
+
+        case '/':
+        case '?':
+        case '#':
+        case '[':
+        case ']':
+            return 0;
+
+        case ':':
+
+            if (!literal) {
+                return 0;
+            }
+        }
+    }
+
+    return 1;
 }
 
 
