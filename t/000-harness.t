@@ -226,9 +226,11 @@ is_deeply([ grep { /EVAL/ } fake_log($port) ],
 location = /t { return 200; }
 --- script
 my $port = fake(greeting => \"ga", step => 1, pause => 2);
-my $sock = IO::Socket::INET->new("127.0.0.1:$port");
-is(read_bytes($sock, 1), 'g', 'the first byte');
-ok(!IO::Select->new($sock)->can_read(0), 'and no more yet');
+my $sock;
+ok(wait_for(sub {
+    $sock = IO::Socket::INET->new("127.0.0.1:$port");
+    return read_bytes($sock, 1) eq 'g' && !IO::Select->new($sock)->can_read(0);
+}), 'the first byte, and no more yet');
 is(read_bytes($sock, 1), 'a', 'the rest');
 ok(!eval { read_bytes($sock, 1) }, 'and the end');
 

@@ -454,6 +454,8 @@ cred_registry      $TEST_NGINX_REGISTRY;
 cred_environment   $TEST_NGINX_PRODUCTION;
 cred_access_zone   cache 1m;
 cred_access_lease  3s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
 cred_access_valid  1h missing=1h;
 --- script
 my $file = temp_dir() . '/nginx/conf/nginx.conf';

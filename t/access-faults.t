@@ -12,8 +12,9 @@ sub conf {
     my ($more) = @_;
     return gateway(http => <<"END");
 cred_access_valid     1h missing=0;
-cred_command_timeout  500ms;
-cred_connect_timeout  500ms;
+cred_command_timeout  10s;
+cred_connect_timeout  10s;
+cred_cascade_timeout  60s;
 $more
 END
 }
@@ -126,14 +127,14 @@ is(gate('KEY')->{status}, 401, 'refused');
 
 === TEST 2: down later
 --- http_config eval
-my %conf = main::conf('cred_access_lease 3s;');
+my %conf = main::conf('cred_access_lease 10s;');
 $conf{http_config}
 --- script
 ok(leased(), 'there is a lease');
 is(seen('KEY'), '200 MISS', 'it passes');
 my $log = length error_log_text();
 redis_kill('production');
-my $end = Time::HiRes::time() + 3;
+my $end = Time::HiRes::time() + 10;
 
 # which was granted before that
 
@@ -159,6 +160,13 @@ is_back();
 
 
 === TEST 3: no reply in time
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_environment      $TEST_NGINX_PRODUCTION;
+cred_access_lease     1h;
+cred_access_valid     1h missing=0;
+cred_connect_timeout  2s;
+cred_command_timeout  2s;
 --- script
 ok(leased(), 'there is a lease');
 is(seen('KEY'), '200 MISS', 'it passes');
@@ -185,7 +193,8 @@ cred_command_timeout  500ms;
 cred_connect_timeout  500ms;
 END
 ok(leased(undef, 2), 'there is a lease');
-is(gate('unknown', port => $g->{port})->{status}, 401, 'asked') for 1 .. 20;
+ok(wait_for(sub { gate('unknown', port => $g->{port})->{status} == 401 }), 'asked')
+    for 1 .. 20;
 redis_pause('production');
 
 # of the same key: one asks, the others wait for that one's answer
@@ -290,7 +299,7 @@ sub operation_of {
 
 === TEST 8: the bell is lost
 --- http_config eval
-my %conf = main::conf('cred_access_lease 900ms; cred_cascade_timeout 60s;');
+my %conf = main::conf('cred_access_lease 900ms;');
 $conf{http_config}
 --- script
 key(map { "key$_" } 1 .. 3);
@@ -369,7 +378,7 @@ for (@losses) {
 
 === TEST 10: a stream that no undeployment has written
 --- http_config eval
-my %conf = main::conf('cred_access_lease 1h; cred_cascade_timeout 60s;');
+my %conf = main::conf('cred_access_lease 1h;');
 $conf{http_config}
 --- script
 my $stream = '{cred}:undeployments';

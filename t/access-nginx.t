@@ -417,6 +417,8 @@ is(del('api-user', headers => ['X-API-Key: KEY'])->{status}, 401, 'it is gone');
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_environment  $TEST_NGINX_PRODUCTION;
 cred_access_lease 1h;
+cred_connect_timeout 60s;
+cred_command_timeout 60s;
 limit_req_zone    $binary_remote_addr zone=few:1m rate=1r/m;
 limit_req_zone    $binary_remote_addr zone=slow:1m rate=100r/s;
 limit_conn_zone   $server_name zone=conn:1m;
@@ -458,6 +460,7 @@ location = /page { cred_access apinizer; empty_gif; }
 cred_registry         $TEST_NGINX_REGISTRY;
 cred_environment      $TEST_NGINX_PRODUCTION;
 cred_access_lease     1h;
+cred_connect_timeout  60s;
 cred_command_timeout  60s;
 log_format  short  '$status';
 access_log  $TEST_NGINX_DIR/gone.log short;

@@ -269,7 +269,7 @@ refused($g, $relay, 'the lease is over');
 
 === TEST 9: an environment that is lost meanwhile says nothing of its gateways
 --- script
-my ($g, $relay) = cached('5s');
+my ($g, $relay) = cached('15s');
 freeze(nginx_workers($g->{pid}));
 my $answer = ask_delete();
 

@@ -5,7 +5,12 @@ use CredTest::Delete;
 use CredTest::Gateway;
 use MIME::Base64 ();
 
-defaults(gateway(http => 'cred_access_lease 1h;'));
+defaults(gateway(http => <<'END'));
+cred_access_lease     1h;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
+END
 
 sub basic { 'Authorization: Basic ' . MIME::Base64::encode_base64($_[0], '') }
 
@@ -354,6 +359,7 @@ is($_, $none, 'no difference') for @all;
 cred_registry     $TEST_NGINX_REGISTRY;
 cred_environment  $TEST_NGINX_PRODUCTION;
 cred_access_lease 1h;
+cred_access_valid 1h missing=1h;
 log_format  access  '$uri|$cred_access_result|$cred_access_cache|$cred_access_scope|$cred_access_id';
 access_log  $TEST_NGINX_DIR/access-variables.log access;
 --- config

@@ -5,6 +5,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
 log_format  cred  '$pid $status $cred_id $cred_result';
 access_log  $TEST_NGINX_DIR/cred.log  cred;
 END
@@ -34,7 +37,7 @@ sub slow_start {
 sub slow_accept {
     my ($n) = @_;
     for (1 .. $n // 1) {
-        IO::Select->new($::slow)->can_read(5) or return;
+        IO::Select->new($::slow)->can_read($CredTest::Process::Patience) or return;
         push @::held, scalar $::slow->accept;
     }
     return 1;
@@ -302,7 +305,12 @@ once('api-user');
 
 === TEST 11: an action that follows a client which is gone has the request
 --- http_config
-cred_registry  $TEST_NGINX_REGISTRY;
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
+lingering_time        60s;
+lingering_timeout     60s;
 log_format     cred  '$pid $upstream_status $cred_id $cred_result';
 access_log     $TEST_NGINX_DIR/cred.log  cred;
 --- before
@@ -398,7 +406,8 @@ once(qw(api-user valid body named reset cascade late));
 === TEST 12: the same with a body that is read
 --- http_config
 cred_registry  $TEST_NGINX_REGISTRY;
-cred_command_timeout  20s;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
 log_format  cred  '$pid $upstream_status $cred_id $cred_result';
 access_log  $TEST_NGINX_DIR/cred.log  cred;
 --- before

@@ -19,10 +19,12 @@ END
 
 my %sections = connected('region', http => <<'END');
 cred_connect_timeout  1s;
+cred_cascade_timeout  60s;
 cred_retry_delay      100ms 200ms;
 
 cred_connector region {
     preset  cred;
+    timeout 60s;
     url     http://127.0.0.1:$TEST_NGINX_REGION;
     header  Authorization file=$TEST_NGINX_DIR/region.token;
 }
@@ -57,7 +59,7 @@ sub region {
         http => <<"END", server => 'location /apiops/ { cred_delete apinizer; }');
 cred_registry         \$TEST_NGINX_REGIONAL;
 cred_connect_timeout  1s;
-cred_cascade_timeout  @{[ $timeout // '1s' ]};
+cred_cascade_timeout  @{[ $timeout // '30s' ]};
 cred_retry_delay      100ms 200ms;
 END
 
@@ -245,7 +247,7 @@ is(scalar(is_open('regional')), 0, 'nor in the region');
 
 === TEST 6: a gateway of the region does not confirm
 --- before
-chain(lease => '3s');
+chain(lease => '10s', timeout => '1s');
 --- script
 ok(leased(), 'the gateway has its lease');
 is(at_gate('KEY'), 200, 'let in');
@@ -268,8 +270,8 @@ redis_kill('regional');
 is_region(my $answer = del('api-user'), 'refused');
 has_error($answer, qr/503/, 'region');
 redis_start('regional');
-redis_load('regional', $::Regional);
 deploy('api-user', 'KEY', 7);
+redis_load('regional', $::Regional);
 region_comes_to($answer, 'undeployed');
 is(at_gate('KEY'), 401, 'refused');
 

@@ -5,9 +5,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  1s;
-cred_command_timeout  5s;
-cred_cascade_timeout  1s;
+cred_connect_timeout  10s;
+cred_command_timeout  10s;
+cred_cascade_timeout  20s;
 cred_retry_delay      100ms 200ms;
 END
 
@@ -112,7 +112,8 @@ __DATA__
 $ENV{TEST_NGINX_DNS} = dns('redis.test' => '127.0.0.1', 'six.test' => '::1');
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_cascade_timeout  5s;
+cred_connect_timeout  10s;
+cred_cascade_timeout  20s;
 resolver              127.0.0.1:$TEST_NGINX_DNS;
 --- script
 my ($socket, $port) = (redis_socket('production'), redis_port('production'));
@@ -178,7 +179,7 @@ staging: EXISTS {cred}:apinizer:credential:MyProject:api-user => 0
 === TEST 2: nonsense is a failed environment, and no more
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  1s;
+cred_connect_timeout  10s;
 cred_cascade_timeout  20s;
 --- script
 my $socket = redis_socket('production');
@@ -253,8 +254,8 @@ like(receipt($answer, 'staging'), qr/no resolver defined/, 'the receipt');
 $ENV{TEST_NGINX_DNS} = dns('redis.test' => '127.0.0.1');
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  300ms;
-cred_cascade_timeout  5s;
+cred_connect_timeout  3s;
+cred_cascade_timeout  20s;
 --- config
 location ~ /known {
     resolver     127.0.0.1:$TEST_NGINX_DNS;
@@ -447,8 +448,9 @@ my $reply = sub {
 $ENV{TEST_NGINX_FAKE} = fake(replies => { EVALSHA => $reply, EVAL => $reply });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_command_timeout  1s;
-cred_cascade_timeout  5s;
+cred_connect_timeout  10s;
+cred_command_timeout  3s;
+cred_cascade_timeout  20s;
 cred_retry_delay      1h 1h;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
@@ -484,6 +486,12 @@ for my $id (sort keys %::Counts) {
 
 
 === TEST 8: slow, and answering after the answer
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  10s;
+cred_command_timeout  60s;
+cred_cascade_timeout  3s;
+cred_retry_delay      100ms 200ms;
 --- script
 credential('one');
 answer_is(del('one'), 'connected', everywhere());
@@ -645,7 +653,7 @@ for my $name (sort keys %ports) {
 
     register('staging', redis_url('staging'));
     ok(wait_for(sub { redis('staging', 'EXISTS', map {
-        "{cred}:apinizer:credential:MyProject:$name$_" } 2 .. 20) == 0 }, 10),
+        "{cred}:apinizer:credential:MyProject:$name$_" } 2 .. 20) == 0 }),
        'set right, it gets them');
 }
 
@@ -668,8 +676,13 @@ answer_is(del('api-user'), 'pending',
 ok(wait_for(sub { $attempts->('OLD') > 3 }), 'tried again and again');
 register('staging', redis_url('staging'));
 is_gone('staging');
+
+# what has connected before this one has been seen when this one is
+
+my $before = http_open(port => $ENV{TEST_NGINX_OLD});
+http_read($before);
 my ($old, $still) = map { $attempts->($_) } qw(OLD STILL);
-ok(wait_for(sub { $attempts->('STILL') > $still + 4 }, 10), 'as the other one is');
+ok(wait_for(sub { $attempts->('STILL') > $still + 4 }), 'as the other one is');
 is($attempts->('OLD'), $old, 'not any more');
 unlike(error_log_text(), qr/wrong/, 'no password');
 
@@ -817,10 +830,10 @@ $ENV{TEST_NGINX_FAKE} = fake(replies => { STREAM => $greeting, EVAL => $reply,
                                           EVALSHA => $reply });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  1s;
-cred_command_timeout  2s;
-cred_cascade_timeout  5s;
-cred_retry_delay      500ms 2s;
+cred_connect_timeout  3s;
+cred_command_timeout  5s;
+cred_cascade_timeout  20s;
+cred_retry_delay      5s 10s;
 --- script
 my $port = $ENV{TEST_NGINX_FAKE};
 my ($worker) = nginx_workers();
@@ -876,7 +889,7 @@ $ENV{TEST_NGINX_SILENT} = fake(replies => { EVALSHA => undef,
                                             EVAL => undef });
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  1s;
+cred_connect_timeout  10s;
 cred_command_timeout  1s;
 cred_cascade_timeout  5s;
 cred_retry_delay      100ms 60s;

@@ -69,13 +69,19 @@ sub peers {
         return ref $says eq 'ARRAY' ? $says : [$says];
     });
 
-    private_file('connectors.conf', 'cred_connector web { url ' . $Web->url . ';'
-               . ' request DELETE "/{environment}"; timeout 2s;'
-               . q( success 200 '"deleted"'; success 204; gone 404 '"gone"'; }));
+    # what is to be done has the time that it takes
+
+    private_file('connectors.conf', join '', map {
+        my ($name, $timeout) = @$_;
+        "cred_connector $name { url " . $Web->url . ';'
+            . qq( request DELETE "/{environment}"; timeout $timeout;)
+            . qq( success 200 '"deleted"'; success 204; gone 404 '"gone"'; }\n);
+    } ['web', '2s'], ['patient', '30s']);
 
     redis('registry', 'DEL', '{cred}:environments');
     redis('registry', 'HSET', '{cred}:environments',
-          map { $_ => 'connector:web' } keys %Case);
+          map { $_ => 'connector:' . (($Case{$_}[1] // '') eq 'done' ? 'patient' : 'web') }
+          keys %Case);
 }
 
 # "true" or "false" by environment

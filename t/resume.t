@@ -2,6 +2,7 @@
 
 use CredTest;
 use CredTest::Delete;
+use CredTest::Gateway qw(freeze thaw);
 
 defaults(sample(<<'END'));
 cred_connect_timeout  30s;
@@ -55,9 +56,11 @@ answer_is($second, 'resumed', pending(production => undef,
 is(operation($second), operation($first), 'the same operation');
 ok(attempts($first, 'staging', 2), 'one more attempt');
 
+freeze(nginx_workers());
 redis_start('staging');
 my %sample = sample();
 redis_load('staging', $sample{staging});
+thaw(nginx_workers());
 
 my $last;
 ok(wait_for(sub {
@@ -142,9 +145,9 @@ is(scalar(grep { $_->{result} eq 'deleted' } audit()), 10, 'ten deletes');
 === TEST 4: the state of an operation while others have its entries
 --- http_config
 cred_registry         $TEST_NGINX_REGISTRY;
-cred_connect_timeout  5s;
-cred_command_timeout  5s;
-cred_cascade_timeout  1s;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  3s;
 cred_retry_delay      1h;
 --- before
 redis_pause('production');
@@ -256,9 +259,11 @@ is(redis('registry', 'EXISTS', "$open:two"), 0, 'nor open');
 
 # they are undeployed all the same
 
+freeze(nginx_workers());
 redis_start('staging');
 redis_load('staging', { sample() }->{staging});
 credential('two', 'staging');
+thaw(nginx_workers());
 ok(settled(), 'nothing is pending, nothing open');
 is(redis('registry', 'KEYS', '{cred}:operation:*'), '', 'none has come back');
 --- redis_check

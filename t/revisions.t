@@ -4,9 +4,9 @@ use CredTest;
 use CredTest::Delete;
 
 defaults(sample(<<'END'));
-cred_connect_timeout  1s;
-cred_command_timeout  1s;
-cred_cascade_timeout  1s;
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
 cred_retry_delay      100ms 200ms;
 END
 
@@ -164,6 +164,12 @@ is(tombstone('staging'), 8, 'with its revision');
 
 
 === TEST 5: an undeployment that a stopped environment runs late
+--- http_config
+cred_registry         $TEST_NGINX_REGISTRY;
+cred_connect_timeout  1s;
+cred_command_timeout  1s;
+cred_cascade_timeout  1s;
+cred_retry_delay      100ms 200ms;
 --- before
 redis_pause('staging');
 --- script

@@ -99,7 +99,7 @@ __DATA__
 
 === TEST 1: the master is killed: there is another one, without a reload
 --- before
-set_up();
+set_up(sentinels => { down => 3_600_000 });
 --- script
 credential([1 .. 4]);
 answer_is(del('api-user'), 'at first', everywhere());
@@ -110,6 +110,8 @@ in_sync('two', 'one');
 
 redis_kill('one');
 answer_is(del(2), 'killed', failure(503));
+redis($_, 'SENTINEL', 'SET', 'main', 'down-after-milliseconds', 2000)
+    for sentinel_names();
 ok(sentinel_switched('main', 'two'), 'the replica is the master now');
 recovers(2);
 answer_is(del(3), 'and goes on', everywhere());
@@ -381,9 +383,14 @@ answer_is(del(1), 'both', everywhere());
 ok(settled(), 'settled');
 in_sync('env-two', 'env');
 
+my $down = sub {
+    redis('sentinel-1', 'SENTINEL', 'SET', 'env', 'down-after-milliseconds', @_);
+};
+$down->(3_600_000);
 redis_kill('env');
 my $answer = del(2);
 is($answer->{headers}{'cred-pending'}, 'production,staging', 'pending');
+$down->(2000);
 ok(wait_for(sub { redis_role('env-two') eq 'master' }), 'a switch');
 ok(settled(), 'then it is done');
 answer_is(del(3), 'and goes on', everywhere());
@@ -420,7 +427,7 @@ location = /page  { cred_access apinizer; empty_gif;
 --- script
 ok(leased(), 'it has a lease');
 is(seen('one'), '200 MISS', 'asked');
-is(seen('one'), '200 HIT', 'known');
+ok(wait_for(sub { seen('one') eq '200 HIT' }), 'known');
 answer_is(del('one'), 'deleted', pending(production => undef,
                                               staging => 'absent'));
 like(seen('one'), qr/^401/, 'refused');

@@ -123,6 +123,7 @@ is($now->{environments}[0]{undeployments}{undeployed}, 1, 'as is the undeploymen
 is($now->{environments}[0]{effect_duration}{count}, 1, 'and how long it took');
 cmp_ok(abs($now->{now} - time), '<', 60, 'now');
 
+ok(settled(), 'settled');
 my ($last) = @{ $now->{operations} };
 is($last->{id}, 'api-user', 'it is in the list');
 is($last->{result}, 'deleted', 'as what it was');
@@ -348,14 +349,19 @@ ok(wait_for(sub {
     my ($gateway) = @{ environment_of('production')->{gateways} || [] };
     return $gateway && $gateway->{leased} && $gateway->{lag} == 0;
 }), 'it has a lease');
-is(metrics()->{'cred_gateways{environment="production",state="leased"}'}, 1, 'leased');
+ok(wait_for(sub {
+    (metrics()->{'cred_gateways{environment="production",state="leased"}'} // 0) == 1;
+}), 'leased');
 
 is(gate('none', port => $g->{port})->{status}, 401, 'no such key');
-my $own = JSON::PP::decode_json(gate(undef, path => '/status', port => $g->{port})->{body});
+my $own;
+ok(wait_for(sub {
+    $own = JSON::PP::decode_json(gate(undef, path => '/status', port => $g->{port})->{body});
+    return $own->{leases}[0]{left} > 0;
+}), 'its lease');
 is($own->{registry}, undef, 'it has no registry');
 is_deeply($own->{access}, { allowed => 0, forbidden => 0, unknown => 1, unavailable => 0 }, 'counted');
 is($own->{cache}{miss}, 1, 'it was looked up');
-cmp_ok($own->{leases}[0]{left}, '>', 0, 'its lease');
 is(gate(undef, path => '/status?operation=1', port => $g->{port})->{status}, 404, 'there are no operations');
 
 gateway_stop($g);

@@ -389,7 +389,7 @@ is($sessions->('new'), 2, 'new sessions');
 
 === TEST 9: long replies, many commands
 --- redis: other
---- http_config eval: $main::conf . 'cred_cascade_timeout 30s;'
+--- http_config eval: $main::conf . 'cred_connect_timeout 30s; cred_command_timeout 30s; cred_cascade_timeout 60s;'
 --- before
 secured(qw(production staging));
 

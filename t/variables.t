@@ -82,8 +82,17 @@ credential('nowhere', 'registry');
 $request->('200 [apinizer|MyProject|nowhere|alice|deleted|ID|0|0|T|-]',
            del('nowhere'));
 
-redis_pause('registry');
-$request->('503 [apinizer|MyProject|x|-|unavailable|-|-|-|T|-]', del('x'));
+# one that was sent before it was known that nobody answers
+
+wait_for(sub {
+    redis_resume('registry');
+    wait_for(sub { ++$n && del('nobody')->{status} == 400 });
+    redis_pause('registry');
+    del('x');
+    return last_line(++$n) =~ /\|T\|-\]$/;
+});
+is(last_line($n), '503 [apinizer|MyProject|x|-|unavailable|-|-|-|T|-]', 'sent');
+
 redis_kill('registry');
 wait_for(sub { del('x')->{status} == 503 && ++$n
                && last_line($n) =~ /unavailable.*\|-\|-\]/ });
@@ -93,9 +102,17 @@ redis_start('registry');
 
 
 === TEST 2: the operation is the one of the answer, and the times are times
+--- config
+location /apiops/ {
+    cred_delete           apinizer;
+    cred_connect_timeout  5s;
+    cred_command_timeout  5s;
+    cred_cascade_timeout  3s;
+}
 --- script
-redis('production', 'CLIENT', 'PAUSE', 1000, 'WRITE');
+redis('production', 'CLIENT', 'PAUSE', 60000, 'WRITE');
 my $answer = del('api-user');
+redis('production', 'CLIENT', 'UNPAUSE');
 my $id = operation($answer);
 my $line;
 ok(wait_for(sub {
@@ -109,6 +126,9 @@ cmp_ok($cascade, '>', $registry, 'the cascade took longer');
 
 === TEST 3: after an internal redirect, and of a client that is gone
 --- config
+cred_connect_timeout  60s;
+cred_command_timeout  60s;
+cred_cascade_timeout  60s;
 location /apiops/ { cred_delete apinizer; error_page 502 /x; }
 location = /x { return 200; }
 --- script
