@@ -67,7 +67,7 @@ END
 
 close $file;
 
-my $output = `CRED_PATIENCE=3 $^X -It/lib -Ibuild/perl5 $file 2>&1`;
+my $output = `CRED_PATIENCE=10 $^X -It/lib -Ibuild/perl5 $file 2>&1`;
 isnt($?, 0, 'a file with faults fails');
 
 like($output, qr/^not ok.*$_/m, "seen: $_")
