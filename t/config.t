@@ -207,6 +207,8 @@ for my $reason (sort keys %Refused) {
         for @{ $Refused{$reason} };
 }
 refused(10, 'invalid Redis URL: neither', 'cred_registry "";');
+refused(10, 'invalid IPv6 address', qq(cred_registry "redis://[$_]:6379";))
+    for '127.0.0.1:7000', 'localhost:80', 'unix:x.sock', 'unix%3Ax.sock', '1:2:3';
 
 refused(10, 'host not found in the registry "no.such.host.invalid:6379/0", and '
             . 'there is no "resolver" to ask for it later',

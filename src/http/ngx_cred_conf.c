@@ -134,6 +134,14 @@ ngx_http_cred_host_addrs(ngx_conf_t *cf, ngx_cred_net_host_t *host,
         return rc;
     }
 
+    /* to ngx_parse_url() it would be another port, or a unix socket */
+
+    if (ngx_strlchr(host->name.data, host->name.data + host->name.len, ':')) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid IPv6 address \"%V\"",
+                           &host->name);
+        return NGX_ERROR;
+    }
+
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = host->name;
